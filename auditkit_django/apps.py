@@ -1,0 +1,21 @@
+"""The one place that knows every room: connects hooks and registers checks."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class AuditkitConfig(AppConfig):
+    """``INSTALLED_APPS = [..., "auditkit_django"]``."""
+
+    name = "auditkit_django"
+    label = "auditkit_django"
+    verbose_name = _("Audit log")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from auditkit_django import checks  # noqa: F401  (registers the system checks)
+        from auditkit_django.recording.wiring import connect
+
+        connect()

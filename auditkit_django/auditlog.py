@@ -1,0 +1,172 @@
+"""
+The audit log: ``from auditkit_django import auditlog``.
+
+    auditlog.event("member.invited", resource=invitation, tenant=org, metadata={"role": "admin"})
+
+Every function is one line to the room that does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import IO, TYPE_CHECKING, Literal
+from uuid import UUID
+
+from asgiref.sync import sync_to_async
+
+from auditkit_django.drafts import Actor, Change, Outcome, Severity, Target
+from auditkit_django.evidence.tables import export
+from auditkit_django.log.verify import VerifyReport
+from auditkit_django.log.verify import verify as _verify
+from auditkit_django.query.filters import EventFilter
+from auditkit_django.query.pages import ListedEvent, Page, page_of
+from auditkit_django.recording.batch import Batch
+from auditkit_django.recording.context import Context
+from auditkit_django.recording.context import context as _context
+from auditkit_django.recording.record import record
+from auditkit_django.tenancy import tenant_key
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+__all__ = [
+    "Actor", "Batch", "Change", "ListedEvent", "Page", "Target", "VerifyReport",
+    "aevent", "batch", "context", "event", "export_evidence", "list", "verify",
+]  # fmt: skip
+
+
+def event(
+    action: str,
+    *,
+    actor: object = None,
+    resource: object = None,
+    tenant: object = None,
+    outcome: Outcome | None = None,
+    targets: Iterable[object] = (),
+    metadata: Mapping[str, object] | None = None,
+    changes: Mapping[str, object] | Iterable[Change] | None = None,
+    on_behalf_of: object = None,
+    occurred_at: datetime | None = None,
+    severity: Severity | None = None,
+    idempotency_key: str | None = None,
+    using: str | None = None,
+) -> UUID | None:
+    """
+    Record that something happened, in the caller's transaction; the event's id.
+
+    ``actor`` and ``tenant`` default from the context (request, ``auditlog.context``); the actor else is the system.
+    ``resource`` is the first target. ``changes`` maps field to ``(old, new)``. ``outcome`` is ``success``, ``failure``
+    or ``denied``; failures and denials survive the rollback that they caused. ``occurred_at`` is an aware datetime.
+    With ``idempotency_key`` a repeated call returns the first event. None only under ``ON_ERROR = "log"``.
+
+    Raises:
+        MalformedError: Something given cannot be recorded; before any SQL, so the transaction stays whole.
+        RecordingError: The database refused.
+    """
+    return record(
+        action=action,
+        actor=actor,
+        resource=resource,
+        tenant=tenant,
+        outcome=outcome,
+        targets=targets,
+        metadata=metadata,
+        changes=changes,
+        on_behalf_of=on_behalf_of,
+        occurred_at=occurred_at,
+        severity=severity,
+        idempotency_key=idempotency_key,
+        using=using,
+    )
+
+
+#: :func:`event` for async code, with the same arguments.
+aevent = sync_to_async(event, thread_sensitive=True)
+
+
+def batch(*, using: str | None = None) -> Batch:
+    """Collects events and writes them together: ``with auditlog.batch() as batch: batch.event(…)`` or ``.commit()``."""
+    return Batch(using=using)
+
+
+def context(
+    *,
+    actor: object = None,
+    tenant: object = None,
+    on_behalf_of: object = None,
+    request: HttpRequest | None = None,
+    **facts: object,
+) -> AbstractContextManager[Context]:
+    """Actor, tenant and facts for every event recorded inside: commands, tasks, tests."""
+    return _context(actor=actor, tenant=tenant, on_behalf_of=on_behalf_of, request=request, **facts)
+
+
+def list(  # noqa: A001  (the verb of the public API)
+    tenant: object,
+    *,
+    action: str | None = None,
+    actor: str | None = None,
+    target: str | None = None,
+    outcome: Outcome | None = None,
+    severity: Severity | None = None,
+    category: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    limit: int = 100,
+    order: Literal["desc", "asc"] = "desc",
+    cursor: str | None = None,
+) -> Page:
+    """
+    One page of the tenant's events, newest first, filtered; ``page.next_cursor`` leads to the next one.
+
+    ``start`` is included and ``end`` is not (times of occurrence). ``action`` may end in ``.*``.
+
+    Raises:
+        MalformedError: A limit, order or cursor that cannot be used (a cursor belongs to one tenant and filter).
+    """
+    chosen = EventFilter(
+        action=action,
+        actor=actor,
+        target=target,
+        outcome=outcome,
+        severity=severity,
+        category=category,
+        start=start,
+        end=end,
+    )
+    return page_of(tenant_key(tenant), chosen, limit=limit, order=order, cursor=cursor)
+
+
+def export_evidence(
+    tenant: object,
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    format: Literal["csv", "jsonl"] = "csv",  # noqa: A002  (the word of the public API)
+    file: IO[str] | None = None,
+) -> Iterator[str] | int:
+    """
+    The tenant's events of a window as lines of csv or jsonl, streamed; the export is itself recorded.
+
+    With ``file`` the lines are written there and the number of events is returned.
+
+    Raises:
+        MalformedError: Another format.
+    """
+    return export(tenant_key(tenant), EventFilter(start=start, end=end), format=format, file=file)
+
+
+def verify(
+    tenant: object, *, max_entries: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> VerifyReport:
+    """
+    Check every entry and event of the tenant's log against each other; the report with its verdict and findings.
+
+    ``max_entries`` limits the check to the newest; ``progress`` is called with (done, all) entries.
+
+    Raises:
+        UnknownTenantError: There is no log of that tenant.
+    """
+    return _verify(tenant_key(tenant), max_entries=max_entries, progress=progress)

@@ -1,0 +1,125 @@
+"""System checks: settings that cannot work, guards that are missing, a queue that stands still. Listed in docs/checks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connections, router
+from django.utils.module_loading import import_string
+
+from auditkit_django.conf import AuditkitSettings, known_settings, settings
+from auditkit_django.environment import is_test_run
+from auditkit_django.log.health import health
+from auditkit_django.models import Event
+from auditkit_django.sql import guards
+
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "APPEND": (None, "inline", "thread", "worker"),
+    "UNKNOWN_ACTION": ("error", "warn", "allow"),
+    "ON_ERROR": ("raise", "log"),
+    "OVERSIZE": ("truncate", "reject"),
+}
+_DOTTED = ("TENANT_RESOLVER", "ACTOR_RESOLVER", "TRAIL_ACCESS")
+_CEILINGS = ("MAX_METADATA_BYTES", "MAX_EVENT_BYTES")
+_MIDDLEWARE = "auditkit_django.hooks.middleware.AuditkitMiddleware"
+
+
+@register("auditkit")
+def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """E001 unknown key, E002 value, E003 dotted path, E004 USE_TZ."""
+    configured = getattr(django_settings, "AUDITKIT", {}) or {}
+    found: list[CheckMessage] = [
+        Error(f"AUDITKIT has no setting {name!r}.", hint=f"Known: {', '.join(sorted(known_settings()))}.", id="auditkit.E001")
+        for name in sorted(configured.keys() - known_settings())
+    ]
+    for name, allowed in _CHOICES.items():
+        if getattr(settings, name) not in allowed:
+            wanted = ", ".join(repr(value) for value in allowed)
+            found.append(Error(f"AUDITKIT[{name!r}] is {getattr(settings, name)!r}, wanted one of {wanted}.", id="auditkit.E002"))
+    for name in _CEILINGS:
+        value, ceiling = getattr(settings, name), vars(AuditkitSettings)[name]
+        if type(value) is not int or not 1024 <= value <= ceiling:
+            found.append(Error(f"AUDITKIT[{name!r}] is {value!r}, wanted 1024 to {ceiling}.", id="auditkit.E002"))
+    if type(settings.TRUSTED_PROXY_COUNT) is not int or settings.TRUSTED_PROXY_COUNT < 0:
+        found.append(
+            Error(f"AUDITKIT['TRUSTED_PROXY_COUNT'] is {settings.TRUSTED_PROXY_COUNT!r}, wanted 0 or more.", id="auditkit.E002")
+        )
+    for name in _DOTTED:
+        value = getattr(settings, name)
+        if isinstance(value, str):
+            found += _unimportable(name, value)
+    if not django_settings.USE_TZ:
+        found.append(
+            Error("auditkit_django needs USE_TZ = True.", hint="Audit times are moments, not wall clocks.", id="auditkit.E004")
+        )
+    return found
+
+
+@register("auditkit")
+def check_wiring(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """W001 middleware missing or before authentication, W002 SQLite without immediate transactions."""
+    found: list[CheckMessage] = []
+    middleware = list(django_settings.MIDDLEWARE)
+    if _MIDDLEWARE not in middleware:
+        found.append(
+            Warning(
+                "AuditkitMiddleware is not installed: events of requests have no actor and no address.",
+                hint=f'Add "{_MIDDLEWARE}" after AuthenticationMiddleware.',
+                id="auditkit.W001",
+            )
+        )
+    options = connections[router.db_for_write(Event)].settings_dict.get("OPTIONS", {})
+    if connections[router.db_for_write(Event)].vendor == "sqlite" and options.get("transaction_mode") != "IMMEDIATE":
+        found.append(
+            Warning(
+                "SQLite transactions are deferred: an append may fail when another process writes.",
+                hint='Set DATABASES[…]["OPTIONS"]["transaction_mode"] = "IMMEDIATE".',
+                id="auditkit.W002",
+            )
+        )
+    return found
+
+
+@register(Tags.database)
+def check_database(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """E010 guards missing or altered, W010 events waiting too long; with ``check --database default`` and on migrate."""
+    alias = router.db_for_write(Event)
+    if alias not in (databases or ()):
+        return []
+    connection = connections[alias]
+    if Event._meta.db_table not in connection.introspection.table_names():
+        return []
+    found: list[CheckMessage] = []
+    if not is_test_run() or settings.GUARDS_IN_TESTS:
+        found += [
+            Error(
+                f"Append-only guard: {problem}.",
+                hint="Find out who removed it, run auditkit_verify, then manage.py auditkit_guards --install.",
+                id="auditkit.E010",
+            )
+            for problem in guards.problems(connection)
+        ]
+    state = health(using=alias)
+    if state.oldest_pending_age_seconds > settings.PENDING_MAX_AGE_SECONDS:
+        found.append(
+            Warning(
+                f"{state.pending} events wait to be appended, the oldest for {state.oldest_pending_age_seconds:.0f} s.",
+                hint="Is manage.py auditkit_worker running?",
+                id="auditkit.W010",
+            )
+        )
+    return found
+
+
+def _unimportable(name: str, path: str) -> list[CheckMessage]:
+    try:
+        import_string(path)
+    except ImportError as exc:
+        return [Error(f"AUDITKIT[{name!r}] = {path!r} cannot be imported: {exc}", id="auditkit.E003")]
+    return []

@@ -1,0 +1,93 @@
+"""
+Settings: one dict, ``settings.AUDITKIT``, read on use and never cached, so that ``override_settings`` works.
+
+Every key is an attribute of :class:`AuditkitSettings` with its default; an unknown key is system check
+``auditkit.E001``. What is replaceable takes a dotted path (or the object itself).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from django.conf import settings as django_settings
+from django.utils.module_loading import import_string
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+AppendMode = Literal["inline", "thread", "worker"]
+
+
+class AuditkitSettings:
+    """The typed view of ``settings.AUDITKIT``. Read attributes; set them in your settings module."""
+
+    #: First part of every log's origin, ``<ORIGIN>/t/<log uuid>``: a domain that you own. Fixed into a log when it opens.
+    ORIGIN: str = "auditkit.local"
+    #: Who appends: "inline" (after commit, in the same thread), "thread" (a daemon thread per process), "worker"
+    #: (only ``manage.py auditkit_worker``). None: "thread" on PostgreSQL, "inline" on SQLite and in every test run.
+    APPEND: AppendMode | None = None
+    #: ``callable(request) -> tenant or None``: whose log an event of this request belongs to.
+    TENANT_RESOLVER: str | Callable[[HttpRequest], object] | None = None
+    #: Attribute of a tenant model instance that is its key. Must never change or be re-used.
+    TENANT_KEY: str = "pk"
+    #: ``callable(request) -> actor or None``, asked before ``request.user`` (gateways, own API keys).
+    ACTOR_RESOLVER: str | Callable[[HttpRequest], object] | None = None
+    #: ``callable(request, tenant_key) -> bool``: who may see the trail page. None refuses everybody (404).
+    TRAIL_ACCESS: str | Callable[[HttpRequest, str], bool] | None = None
+    #: How many proxies of yours append to ``X-Forwarded-For``. 0: the header is not believed.
+    TRUSTED_PROXY_COUNT: int = 0
+    #: What an action that is not registered does: "error", "warn" (recorded, with a log line) or "allow".
+    UNKNOWN_ACTION: Literal["error", "warn", "allow"] = "error"
+    #: Own actions: ``{"invoice.approved": {"severity": "low", "template": "{actor} approved {target}"}}``.
+    ACTIONS: Mapping[str, Mapping[str, Any]] = {}
+    #: What happens when an event cannot be recorded: "raise" (the change fails with it) or "log" (counted and signalled).
+    ON_ERROR: Literal["raise", "log"] = "raise"
+    #: What happens to a payload over the limits: "truncate" (marked) or "reject" (MalformedError).
+    OVERSIZE: Literal["truncate", "reject"] = "truncate"
+    #: Largest encoded metadata in bytes; settable downward from 16 KiB.
+    MAX_METADATA_BYTES: int = 16 * 1024
+    #: Largest encoded event in bytes; settable downward from 32 KiB.
+    MAX_EVENT_BYTES: int = 32 * 1024
+    #: Names of values that are never recorded, added to the built-in list (case, dash and underscore do not matter).
+    REDACT_NAMES: Iterable[str] = ()
+    #: Regular expressions of values that are never recorded, added to the built-in list.
+    REDACT_PATTERNS: Iterable[str] = ()
+    #: Callables ``(EventDraft) -> EventDraft``, run before redaction and limits.
+    PROCESSORS: Iterable[str | Callable[..., Any]] = ()
+    #: Seconds that ``occurred_at`` may lie in the future (clock skew of the caller).
+    MAX_FUTURE_SECONDS: int = 300
+    #: Most events that one pass of the appender takes from one log.
+    APPEND_BATCH: int = 1000
+    #: Seconds that the worker waits when there is nothing to append.
+    WORKER_POLL_SECONDS: float = 0.1
+    #: Age in seconds of the oldest pending event from which check and health report a backlog.
+    PENDING_MAX_AGE_SECONDS: int = 300
+    #: Install the append-only guards in test databases too (they refuse the flush of ``TransactionTestCase``).
+    GUARDS_IN_TESTS: bool = False
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.isupper():
+            configured = getattr(django_settings, "AUDITKIT", None)
+            if configured and name in configured:
+                return configured[name]
+        return object.__getattribute__(self, name)
+
+    def resolve(self, name: str) -> Callable[..., Any] | None:
+        """The callable behind setting ``name``: a dotted path is imported. ImportError if it leads nowhere."""
+        return resolve(getattr(self, name))
+
+
+def resolve(value: str | Callable[..., Any] | None) -> Callable[..., Any] | None:
+    """The callable that a setting names, itself or by dotted path."""
+    if isinstance(value, str):
+        return cast("Callable[..., Any]", import_string(value))
+    return value
+
+
+def known_settings() -> frozenset[str]:
+    """Names of all settings."""
+    return frozenset(name for name in vars(AuditkitSettings) if name.isupper())
+
+
+settings = AuditkitSettings()

@@ -1,0 +1,1 @@
+"""The way out: what an auditor or customer takes home."""

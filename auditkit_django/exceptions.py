@@ -1,0 +1,77 @@
+"""
+The whole error tree. Each class ends in Error and carries a stable ``code`` for machines.
+
+::
+
+    AuditkitError                      auditkit            (ledger/errors.py)
+    ├── MalformedError                 malformed           refused data; also a ValueError
+    │   ├── MissingTenantError         tenant_missing      no tenant given and none in the context
+    │   ├── UnknownActionError         action_unknown      not registered, and UNKNOWN_ACTION = "error"
+    │   └── IdempotencyConflictError   idempotency_conflict  the key was used with another payload
+    ├── VerificationError              verification        a proof or signature does not hold
+    ├── RecordingError                 recording           the event was not recorded
+    ├── AppendOnlyError                append_only         an update or delete of what may never change; also a TypeError
+    ├── AppendError                    append              a pass of the appender could not complete
+    └── UnknownTenantError             tenant_unknown      no log of that tenant exists; also a LookupError
+
+Misuse by the developer that Django has a word for (``ImproperlyConfigured``, a system check) uses that word.
+"""
+
+from __future__ import annotations
+
+from auditkit_django.ledger.errors import AuditkitError, MalformedError, VerificationError
+
+__all__ = [
+    "AppendError",
+    "AppendOnlyError",
+    "AuditkitError",
+    "IdempotencyConflictError",
+    "MalformedError",
+    "MissingTenantError",
+    "RecordingError",
+    "UnknownActionError",
+    "UnknownTenantError",
+    "VerificationError",
+]
+
+
+class MissingTenantError(MalformedError):
+    """No tenant was given, and neither context nor ``TENANT_RESOLVER`` names one."""
+
+    code = "tenant_missing"
+
+
+class UnknownActionError(MalformedError):
+    """The action is not registered and ``AUDITKIT["UNKNOWN_ACTION"]`` is ``"error"``."""
+
+    code = "action_unknown"
+
+
+class IdempotencyConflictError(MalformedError):
+    """The idempotency key already stands for an event with another payload."""
+
+    code = "idempotency_conflict"
+
+
+class RecordingError(AuditkitError):
+    """The event was not recorded: the database refused or could not be reached (see ``__cause__``)."""
+
+    code = "recording"
+
+
+class AppendOnlyError(AuditkitError, TypeError):
+    """Events and entries are never updated or deleted through the ORM."""
+
+    code = "append_only"
+
+
+class AppendError(AuditkitError):
+    """A pass of the appender did not complete and was rolled back; pending events stay pending."""
+
+    code = "append"
+
+
+class UnknownTenantError(AuditkitError, LookupError):
+    """There is no log and no event of this tenant."""
+
+    code = "tenant_unknown"

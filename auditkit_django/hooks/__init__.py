@@ -1,0 +1,1 @@
+"""The way in: what turns a host's requests, calls and signals into events."""

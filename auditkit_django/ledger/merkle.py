@@ -1,0 +1,58 @@
+"""
+The Merkle tree of RFC 9162: leaf, node and root.
+
+A tree over the leaf hashes ``d[0] … d[n-1]`` has the root::
+
+    MTH({})   = SHA-256("")
+    MTH({d0}) = d0 = SHA-256(0x00 || entry)
+    MTH(D[n]) = SHA-256(0x01 || MTH(D[0:k]) || MTH(D[k:n]))      k = largest power of two < n
+
+The first byte tells leaves from nodes, so that no entry can pose as an inner node (a second preimage). Nothing here
+takes a hash where an entry is expected, or an entry where a hash is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+
+HASH_BYTES = 32
+
+#: Root of the tree without leaves: SHA-256 of no bytes at all.
+EMPTY_ROOT = sha256(b"").digest()
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """SHA-256(0x00 || ``data``), 32 bytes: the leaf hash of an entry (RFC 9162, section 2.1.1)."""
+    return sha256(b"\x00" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """SHA-256(0x01 || ``left`` || ``right``), 32 bytes: the parent of two 32-byte hashes (RFC 9162, section 2.1.1)."""
+    return sha256(b"\x01" + left + right).digest()
+
+
+def root(leaf_hashes: Iterable[bytes]) -> bytes:
+    """
+    The root of the tree over ``leaf_hashes``, 32 bytes; ``EMPTY_ROOT`` without any (RFC 9162, section 2.1.1).
+
+    Reads the iterable once and holds one hash per level of the tree.
+    """
+    peaks: list[bytes] = []
+    for count, node in enumerate(leaf_hashes, start=1):
+        # Each trailing zero of the count closes one more subtree.
+        while not count & 1:
+            node = node_hash(peaks.pop(), node)
+            count >>= 1
+        peaks.append(node)
+    return fold(peaks)
+
+
+def fold(hashes: Sequence[bytes]) -> bytes:
+    """The root over complete subtrees of falling size, left to right; ``EMPTY_ROOT`` without any."""
+    if not hashes:
+        return EMPTY_ROOT
+    top = hashes[-1]
+    for left in reversed(hashes[:-1]):
+        top = node_hash(left, top)
+    return top

@@ -1,0 +1,202 @@
+"""
+Append: pending events get their ``seq`` and ``prev`` (DESIGN 4.2).
+
+One pass is one short transaction over up to 64 logs, whoever runs it (the committing thread, the process's appender
+thread, any number of workers):
+
+1. lock the heads of logs that have pending rows, skipping those held elsewhere;
+2. in a second statement, read the pending rows of exactly those logs, oldest first, with their events;
+3. make the entries: only concatenation and hashing, nothing depends on content; a poison event gets a stand-in;
+4. insert the entries, delete the pointers, move the heads by compare-and-set.
+
+A crash anywhere leaves all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.transaction import get_connection
+from django.utils import timezone
+
+from auditkit_django.conf import settings
+from auditkit_django.crash import crash_point
+from auditkit_django.environment import is_test_run
+from auditkit_django.exceptions import AppendError
+from auditkit_django.log.heads import EntryRow, Head, extend, why_malformed
+from auditkit_django.log.opening import open_logs
+from auditkit_django.log.own import quarantine_event
+from auditkit_django.log.rows import EventRow
+from auditkit_django.log.writing import insert_own_event
+from auditkit_django.models import Log
+from auditkit_django.signals import events_appended
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+logger = logging.getLogger("auditkit_django")
+
+LOGS_PER_PASS = 64
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassResult:
+    """
+    What one pass did. ``appended``: new entries by tenant. ``next_tenant``: where the sweep goes on, None at its end.
+    ``has_left``: pending rows were seen and left, in a log held elsewhere or beyond the batch: sweep again soon.
+    """
+
+    appended: dict[str, int] = field(default_factory=dict)
+    next_tenant: str | None = None
+    has_left: bool = False
+
+    @property
+    def total(self) -> int:
+        """Number of entries written."""
+        return sum(self.appended.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    head: Head
+    old_size: int
+    rows: list[EventRow]
+    pointers: list[tuple[str, int]]
+
+
+def append_pass(
+    *,
+    using: str = DEFAULT_DB_ALIAS,
+    after: str = "",
+    limit: int | None = None,
+    clock: Clock = timezone.now,
+    may_nest: bool = False,
+) -> PassResult:
+    """
+    Append what is pending in up to 64 logs of tenants beyond ``after``, at most ``limit`` events of each.
+
+    Raises:
+        AppendError: Called inside a transaction (``may_nest`` lifts that for tests), or a head moved under its lock.
+    """
+    connection = get_connection(using)
+    if connection.in_atomic_block and not may_nest and not is_test_run():
+        raise AppendError("append: got an open transaction, wanted none: events are appended after they are committed")
+    store = _store(connection)
+    limit = limit or settings.APPEND_BATCH
+    waiting = store.waiting_tenants(connection, after=after, limit=LOGS_PER_PASS)
+    if not waiting:
+        return PassResult()
+    open_logs([tenant for tenant, has_log in waiting if not has_log], using=using, clock=clock)
+    tenants = [tenant for tenant, _has_log in waiting]
+    appended, is_full, locked = _append_to(connection, store, tenants, limit=limit, clock=clock)
+    if appended:
+        events_appended.send_robust(sender=Log, tenants=appended, using=using)
+    return PassResult(
+        appended=appended,
+        next_tenant=tenants[-1] if len(tenants) == LOGS_PER_PASS else None,
+        has_left=is_full or locked < len(tenants),
+    )
+
+
+def append_sweep(*, using: str = DEFAULT_DB_ALIAS, clock: Clock = timezone.now, may_nest: bool = False) -> PassResult:
+    """One pass after another over all logs that have pending rows, once each; the sum of what they did."""
+    appended: dict[str, int] = {}
+    has_left = False
+    after: str | None = ""
+    while after is not None:
+        result = append_pass(using=using, after=after, clock=clock, may_nest=may_nest)
+        appended.update(result.appended)
+        has_left = has_left or result.has_left
+        after = result.next_tenant
+    return PassResult(appended=appended, has_left=has_left)
+
+
+def append_all(*, using: str = DEFAULT_DB_ALIAS, clock: Clock = timezone.now, may_nest: bool = False) -> int:
+    """Sweep until nothing is left that this process can take; the number of entries written."""
+    total = 0
+    while True:
+        result = append_sweep(using=using, clock=clock, may_nest=may_nest)
+        total += result.total
+        # Nothing appended and something left: another appender holds those logs and will take them.
+        if not result.has_left or not result.total:
+            return total
+
+
+def _append_to(
+    connection: BaseDatabaseWrapper, store: ModuleType, tenants: Sequence[str], *, limit: int, clock: Clock
+) -> tuple[dict[str, int], bool, int]:
+    is_nested = connection.in_atomic_block
+    with transaction.atomic(using=connection.alias):
+        if not is_nested:
+            store.begin(connection)
+        heads = store.lock_heads(connection, tenants)
+        crash_point("append.locked")
+        if not heads:
+            return {}, False, 0
+        found = store.read_pending(connection, [head.tenant for head in heads], limit=limit)
+        crash_point("append.read")
+        batches = _batches(heads, found, clock=clock, connection=connection)
+        entries: list[EntryRow] = []
+        for batch in batches:
+            entries += extend(batch.head, batch.rows, now=clock())
+        store.insert_entries(connection, entries)
+        crash_point("append.inserted")
+        store.delete_pending(connection, [pointer for batch in batches for pointer in batch.pointers])
+        crash_point("append.deleted")
+        moved = store.update_heads(connection, [batch.head for batch in batches], [batch.old_size for batch in batches])
+        if moved != len(batches):
+            raise AppendError(f"append: {moved} of {len(batches)} heads moved, wanted all: another writer changed a locked head")
+        crash_point("append.updated")
+    crash_point("append.committed")
+    is_full = any(len(batch.pointers) >= limit for batch in batches)
+    return {batch.head.tenant: len(batch.rows) for batch in batches if batch.rows}, is_full, len(heads)
+
+
+def _batches(
+    heads: Sequence[Head],
+    found: Sequence[tuple[int, str, EventRow | None]],
+    *,
+    clock: Clock,
+    connection: BaseDatabaseWrapper,
+) -> list[_Batch]:
+    by_tenant = {head.tenant: head for head in heads}
+    batches: list[_Batch] = []
+    for tenant, group in groupby(found, key=lambda item: item[1]):
+        head = by_tenant[tenant]
+        batch = _Batch(head=head, old_size=head.size, rows=[], pointers=[])
+        for pointer, _tenant, row in group:
+            batch.pointers.append((tenant, pointer))
+            if row is None:
+                # The pointer outlived its event: verification reports what is missing from the log, not from here.
+                logger.error("auditkit: a pending pointer of tenant %s has no event and was dropped", tenant)
+                continue
+            reason = why_malformed(row)
+            batch.rows.append(row if reason is None else _quarantine(row, reason, clock=clock, connection=connection))
+        batches.append(batch)
+    return batches
+
+
+def _quarantine(poison: EventRow, reason: str, *, clock: Clock, connection: BaseDatabaseWrapper) -> EventRow:
+    logger.error("auditkit: event %s of tenant %s is quarantined: %s", poison.id, poison.tenant, reason)
+    stand_in = quarantine_event(poison, tenant=poison.tenant, reason=reason, now=clock())
+    insert_own_event(connection, stand_in)
+    return stand_in
+
+
+def _store(connection: BaseDatabaseWrapper) -> ModuleType:
+    if connection.vendor == "postgresql":
+        from auditkit_django.log import postgresql
+
+        return postgresql
+    from auditkit_django.log import sqlite
+
+    return sqlite

@@ -1,0 +1,113 @@
+"""What verification finds, and the verdict that follows: the worst of all findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID
+
+Verdict = Literal["VALID", "VALID_WITH_GAPS", "INVALID", "INCOMPLETE"]
+
+#: Exit codes of commands, by verdict.
+EXIT_CODES: Final[Mapping[str, int]] = {"VALID": 0, "VALID_WITH_GAPS": 1, "INVALID": 2, "INCOMPLETE": 3}
+
+#: Code of a finding to what it means. Every code but those in ``GAPS`` makes a log INVALID.
+FINDINGS: Final[Mapping[str, str]] = {
+    "log.missing": "entries or events exist and the log's row is gone",
+    "log.head": "the log's row does not name the last entry: size, head hash or head time differ",
+    "entry.missing": "there is no entry at this seq",
+    "entry.beyond_head": "there is an entry at or beyond the size that the log's row names",
+    "entry.malformed": "the entry's bytes are not an entry",
+    "entry.origin": "the entry names another log",
+    "entry.seq": "the entry names another seq than the one it is stored at",
+    "entry.prev": "the entry does not link to the leaf hash of the one before",
+    "entry.leaf_hash": "the stored leaf hash is not the hash of the stored bytes",
+    "entry.time": "the entry was appended before the one in front of it",
+    "entry.event_id": "the entry names another event than the one it is stored for",
+    "entry.genesis": "the first entry does not open the log",
+    "event.missing": "the event of this entry is gone",
+    "event.column": "a column of the event is not what the entry says",
+    "event.unlogged": "the event is neither in the log nor waiting for it",
+    "disclosure.missing": "the entry has a digest that no disclosure opens",
+    "disclosure.unexpected": "the event discloses a field that the entry has no digest of",
+    "disclosure.mismatch": "the disclosed value is not the one that was recorded",
+    "disclosure.malformed": "the disclosures cannot be read",
+    "quarantine.mismatch": "a quarantined event is not the one that was put there",
+    "pending.logged": "an event waits to be appended that already has an entry",
+    "pending.orphan": "a pointer waits for an event that does not exist",
+}
+
+#: Findings that leave a proof whole and say what it does not reach.
+GAPS: Final[Mapping[str, str]] = {
+    "check.partial": "only the newest entries were checked",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is not as it should be. ``seq`` and ``event_id`` say where, as far as known."""
+
+    code: str
+    message: str
+    seq: int | None = None
+    event_id: UUID | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The finding for reports."""
+        event_id = str(self.event_id) if self.event_id is not None else None
+        return {"code": self.code, "seq": self.seq, "event_id": event_id, "message": self.message}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """
+    The outcome of one verification. ``size`` is the log's, ``checked`` the number of entries looked at.
+
+    ``findings`` holds at most ``MAX_FINDINGS``, lowest seq first; ``omitted`` counts what was found beyond them.
+    """
+
+    tenant: str
+    origin: str
+    epoch: int
+    verdict: Verdict
+    size: int
+    checked: int
+    first_seq: int | None
+    last_seq: int | None
+    pending: int
+    findings: tuple[Finding, ...]
+    gaps: tuple[Finding, ...]
+    omitted: int
+    started_at: datetime
+    finished_at: datetime
+
+    @property
+    def is_valid(self) -> bool:
+        """No finding: everything checked is as it was appended (gaps are named in ``gaps``)."""
+        return self.verdict in ("VALID", "VALID_WITH_GAPS")
+
+    @property
+    def exit_code(self) -> int:
+        """0 VALID, 1 VALID_WITH_GAPS, 2 INVALID, 3 INCOMPLETE."""
+        return EXIT_CODES[self.verdict]
+
+    def as_json(self) -> dict[str, object]:
+        """The report for machines."""
+        return {
+            "tenant": self.tenant,
+            "origin": self.origin,
+            "epoch": self.epoch,
+            "verdict": self.verdict,
+            "size": self.size,
+            "checked": self.checked,
+            "first_seq": self.first_seq,
+            "last_seq": self.last_seq,
+            "pending": self.pending,
+            "findings": [finding.as_json() for finding in self.findings],
+            "gaps": [gap.as_json() for gap in self.gaps],
+            "omitted": self.omitted,
+            "started_at": self.started_at.isoformat(),
+            "finished_at": self.finished_at.isoformat(),
+        }

@@ -1,0 +1,51 @@
+"""Opening a log: its row and its genesis entry at seq 0, in one transaction of their own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
+from django.db.transaction import get_connection
+from django.utils import timezone
+
+from auditkit_django.conf import settings
+from auditkit_django.ledger.entry import ZERO_HASH
+from auditkit_django.log.heads import Head, extend
+from auditkit_django.log.own import opening_event
+from auditkit_django.log.writing import insert_own_event
+from auditkit_django.models import Entry, Log
+
+
+def open_logs(
+    tenants: Sequence[str], *, using: str = DEFAULT_DB_ALIAS, clock: Callable[[], datetime] = timezone.now
+) -> None:
+    """Open the first log of each of ``tenants`` that has none. Two openers at once: one wins, the other goes on."""
+    for tenant in tenants:
+        try:
+            with transaction.atomic(using=using):
+                _open(tenant, using=using, now=clock())
+        except IntegrityError:
+            # Unique (tenant, epoch): another appender opened it between our look and our insert.
+            if not Log.objects.using(using).filter(tenant=tenant).exists():
+                raise
+
+
+def _open(tenant: str, *, using: str, now: datetime) -> None:
+    log_id = uuid.uuid4()
+    origin = f"{settings.ORIGIN}/t/{log_id}"
+    head = Head(tenant=tenant, epoch=0, origin=origin, size=0, hash=ZERO_HASH, time=now)
+    genesis = opening_event(tenant, log_id=str(log_id), origin=origin, now=now)
+    [entry] = extend(head, [genesis], now=now)
+    Log.objects.using(using).create(
+        id=log_id,
+        tenant=tenant,
+        epoch=0,
+        origin=origin,
+        size=head.size,
+        head_hash=head.hash,
+        head_time=head.time,
+    )
+    insert_own_event(get_connection(using), genesis)
+    Entry.objects.using(using).bulk_create([Entry(**entry._asdict())])

@@ -1,0 +1,61 @@
+"""Events that a log records about itself: its opening, and what it had to put in quarantine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import datetime
+
+from auditkit_django import actions
+from auditkit_django.drafts import SYSTEM, Target
+from auditkit_django.ledger.disclosure import SALT_BYTES, join, make
+from auditkit_django.log.identity import new_id
+from auditkit_django.log.rows import EventRow, row_digest
+
+OPENED = "audit.log.opened"
+QUARANTINED = "audit.event.quarantined"
+_NONCE_BYTES = 16
+
+
+def opening_event(tenant: str, *, log_id: str, origin: str, now: datetime) -> EventRow:
+    """The genesis event of a log, at seq 0. Its nonce makes two logs of one tenant differ from their first entry on."""
+    return _own_event(
+        tenant,
+        OPENED,
+        target=Target("log", log_id),
+        metadata={"nonce": os.urandom(_NONCE_BYTES).hex(), "origin": origin},
+        now=now,
+    )
+
+
+def quarantine_event(poison: EventRow, *, tenant: str, reason: str, now: datetime) -> EventRow:
+    """The visible stand-in of an event that cannot be appended: its id, why, and a digest of all its columns."""
+    return _own_event(
+        tenant,
+        QUARANTINED,
+        target=Target("event", poison.id.hex),
+        metadata={"sha256": row_digest(poison), "reason": reason[:500]},
+        now=now,
+    )
+
+
+def _own_event(tenant: str, action_name: str, *, target: Target, metadata: Mapping[str, object], now: datetime) -> EventRow:
+    action = actions.get(action_name)
+    assert action is not None, action_name
+    values = {"actor": SYSTEM.as_value(), "metadata": metadata, "targets": [target.as_value()]}
+    disclosures = join({name: make(name, value, salt=os.urandom(SALT_BYTES)) for name, value in values.items()})
+    return EventRow(
+        id=new_id(now),
+        tenant=tenant,
+        occurred_at=now,
+        recorded_at=now,
+        action=action.name,
+        category=action.category,
+        severity=action.severity,
+        outcome=action.outcome,
+        actor_type=SYSTEM.type,
+        actor_id=SYSTEM.id,
+        target_type=target.type,
+        target_id=target.id,
+        disclosures=disclosures,
+    )

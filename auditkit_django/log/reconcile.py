@@ -1,0 +1,51 @@
+"""
+Reconciliation: an event that has neither entry nor pointer gets its pointer back.
+
+``record()`` cannot leave such an event behind (one statement); a restore, a hand-written INSERT or a deleted pointer
+can. It is put in the queue again and said loudly; ``verify`` reports it until it is appended.
+"""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.transaction import get_connection
+
+from auditkit_django.log.own import QUARANTINED
+from auditkit_django.log.rows import ENTRY_TABLE, EVENT_TABLE, PENDING_TABLE
+
+logger = logging.getLogger("auditkit_django")
+
+_QUARANTINE_KEY = {"postgresql": "replace(e.id::text, '-', '')", "sqlite": "e.id"}
+
+
+def unlogged_events(tenant: str, *, using: str = DEFAULT_DB_ALIAS, limit: int = 1000) -> list[UUID]:
+    """Ids of events of ``tenant`` with neither entry nor pointer nor quarantine entry, at most ``limit``, in order of id."""
+    connection = get_connection(using)
+    sql = f"""
+        SELECT e.id FROM {EVENT_TABLE} e
+        WHERE e.tenant = %s
+        AND NOT EXISTS (SELECT 1 FROM {ENTRY_TABLE} n WHERE n.tenant = e.tenant AND n.event_id = e.id)
+        AND NOT EXISTS (SELECT 1 FROM {PENDING_TABLE} p WHERE p.tenant = e.tenant AND p.event_id = e.id)
+        AND NOT EXISTS (SELECT 1 FROM {EVENT_TABLE} q WHERE q.tenant = e.tenant AND q.action = %s
+                        AND q.target_id = {_QUARANTINE_KEY[connection.vendor]})
+        ORDER BY e.id LIMIT %s"""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [tenant, QUARANTINED, limit])
+        return [value if isinstance(value, UUID) else UUID(value) for (value,) in cursor.fetchall()]
+
+
+def reconcile(tenant: str, *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """Queue the unlogged events of ``tenant`` again; how many. The unique key makes a race harmless."""
+    connection = get_connection(using)
+    found = unlogged_events(tenant, using=using)
+    if found:
+        logger.error("auditkit: %d events of tenant %s had neither entry nor pointer and are queued again", len(found), tenant)
+        ids = [id if connection.vendor == "postgresql" else id.hex for id in found]
+        with transaction.atomic(using=using), connection.cursor() as cursor:
+            cursor.executemany(
+                f"INSERT INTO {PENDING_TABLE} (tenant, event_id) VALUES (%s, %s)", [(tenant, id) for id in ids]
+            )
+    return len(found)

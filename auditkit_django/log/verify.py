@@ -1,0 +1,276 @@
+"""
+Verify one log, trusting nothing that is stored: everything is recomputed.
+
+1. The log's row exists and names an origin, a size and a head.
+2. Every seq from 0 to the last is there, once.
+3. Each entry is canonical, names this log and its own seq, links to the leaf hash before it, is not older than it, and
+   hashes to the stored leaf hash; seq 0 opens the log.
+4. Each entry's event is there, every column says what the entry says, every disclosure opens its digest, and the
+   columns copied for searching are those disclosed.
+5. The last entry is the head that the log's row names, and nothing stands beyond it.
+6. No event is outside of the log: each has an entry, waits for one, or is in quarantine as it was put there.
+
+The verdict is the worst of the findings. Without a checkpoint held outside of this database a rewrite of everything,
+hashes included, is not found: that is what published checkpoints are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from auditkit_django.exceptions import MalformedError, UnknownTenantError
+from auditkit_django.ledger.disclosure import split_with_values
+from auditkit_django.ledger.entry import ZERO_HASH, format_time, leaf_hash, parse
+from auditkit_django.log.checking import diagnose, is_as_appended, quick_time
+from auditkit_django.log.findings import Finding, Verdict, VerifyReport
+from auditkit_django.log.own import OPENED, QUARANTINED
+from auditkit_django.log.reading import StoredEntry, stored_entries
+from auditkit_django.log.reconcile import unlogged_events
+from auditkit_django.log.rows import EventRow, row_digest
+from auditkit_django.models import Entry, Event, Log, Pending
+from auditkit_django.signals import verification_failed
+
+MAX_FINDINGS: Final = 1000
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Walk:
+    """
+    Where a verification stands: ``seq`` is the next to check, ``prev`` the leaf hash before it (None: unknown).
+
+    :meth:`as_json` and :meth:`from_json` carry it across an interruption.
+    """
+
+    seq: int = 0
+    prev: bytes | None = ZERO_HASH
+    time: str = ""
+    checked: int = 0
+    first_seq: int | None = None
+    omitted: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, finding: Finding) -> None:
+        """Keep ``finding``; beyond ``MAX_FINDINGS`` it is only counted."""
+        if len(self.findings) < MAX_FINDINGS:
+            self.findings.append(finding)
+        else:
+            self.omitted += 1
+
+    def as_json(self) -> dict[str, Any]:
+        """The place, without the findings: a run that found something is not resumed but done again."""
+        prev = self.prev.hex() if self.prev is not None else None
+        return {"seq": self.seq, "prev": prev, "time": self.time, "checked": self.checked, "first_seq": self.first_seq}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Walk:
+        """The walk that :meth:`as_json` described."""
+        prev = bytes.fromhex(value["prev"]) if value["prev"] is not None else None
+        return cls(
+            seq=int(value["seq"]),
+            prev=prev,
+            time=str(value["time"]),
+            checked=int(value["checked"]),
+            first_seq=value["first_seq"],
+        )
+
+
+def verify(
+    tenant: str,
+    *,
+    max_entries: int | None = None,
+    progress: Progress | None = None,
+    resume: Walk | None = None,
+    checkpoint: Callable[[Walk], None] | None = None,
+    using: str = DEFAULT_DB_ALIAS,
+) -> VerifyReport:
+    """
+    Check the newest log of ``tenant`` against its events; constant memory, one query per 2,000 entries.
+
+    ``max_entries`` checks only the newest. ``progress`` gets (checked, size) after each chunk, ``checkpoint`` the walk
+    so far, from which ``resume`` goes on in another run. The verdict is kept in the log's row for the pages.
+
+    Raises:
+        UnknownTenantError: The tenant has no log, no entry and no event.
+    """
+    started_at = timezone.now()
+    log = Log.objects.using(using).filter(tenant=tenant).order_by("-epoch").first()
+    if log is None:
+        return _without_log(tenant, started_at, using=using)
+    start = max(0, log.size - max_entries) if max_entries is not None else 0
+    walk = resume or Walk(seq=start, prev=ZERO_HASH if start == 0 else None)
+    first = walk.seq if walk.first_seq is None else walk.first_seq
+    for chunk in stored_entries(tenant, log.epoch, start=walk.seq, using=using):
+        for stored in chunk:
+            _check_entry(walk, stored, log)
+        if progress is not None:
+            progress(walk.checked, log.size - first)
+        if checkpoint is not None and not walk.findings:
+            walk.first_seq = first
+            checkpoint(walk)
+    log = _log_now(log, walk, using=using)
+    for finding in (*_check_head(walk, log), *_check_outside(log, using=using)):
+        walk.add(finding)
+    report = _report(walk, log, first=first, started_at=started_at, using=using)
+    _remember(log, report, using=using)
+    if walk.findings:
+        verification_failed.send_robust(sender=Log, report=report)
+    return report
+
+
+def _check_entry(walk: Walk, stored: StoredEntry, log: Log) -> None:
+    """Steps 2 to 4 for one entry."""
+    while walk.seq < stored.seq and len(walk.findings) < MAX_FINDINGS:
+        walk.add(Finding(code="entry.missing", message=f"there is no entry at seq {walk.seq}", seq=walk.seq))
+        walk.seq, walk.prev = walk.seq + 1, None
+    computed = leaf_hash(stored.body)
+    time = quick_time(stored)
+    is_quick = walk.prev is not None and (time == walk.time or (time > walk.time and _is_time(time)))
+    if not is_quick or not is_as_appended(stored, origin=log.origin, prev=walk.prev, time=time, computed=computed):  # type: ignore[arg-type]
+        for finding in diagnose(stored, tenant=log.tenant, origin=log.origin, prev=walk.prev, last_time=walk.time):
+            walk.add(finding)
+        time = _time_of(stored) or walk.time
+    if stored.seq == 0 and (stored.event is None or stored.event.action != OPENED):
+        walk.add(Finding(code="entry.genesis", message=f"seq 0 is not {OPENED}", seq=0, event_id=stored.event_id))
+    if stored.event is not None and stored.event.action == QUARANTINED:
+        for finding in _check_quarantined(stored, stored.event):
+            walk.add(finding)
+    walk.seq, walk.prev, walk.time, walk.checked = stored.seq + 1, computed, time, walk.checked + 1
+
+
+def _check_head(walk: Walk, log: Log) -> Iterator[Finding]:
+    """Step 5."""
+    last = walk.seq - 1
+    if walk.seq < log.size:
+        for seq in range(walk.seq, min(log.size, walk.seq + MAX_FINDINGS)):
+            yield Finding(code="entry.missing", message=f"there is no entry at seq {seq}", seq=seq)
+    elif walk.seq > log.size:
+        yield Finding(
+            code="entry.beyond_head",
+            message=f"the log's row says {log.size} entries, the last stored is seq {last}",
+            seq=log.size,
+        )
+    if walk.seq == log.size and walk.prev is not None and bytes(log.head_hash) != walk.prev:
+        yield Finding(code="log.head", message="the head hash in the log's row is not the last entry's leaf hash", seq=last)
+    if walk.seq == log.size and walk.time and format_time(log.head_time) != walk.time:
+        yield Finding(code="log.head", message="the head time in the log's row is not the last entry's", seq=last)
+
+
+def _check_outside(log: Log, *, using: str) -> Iterator[Finding]:
+    """Step 6."""
+    for event_id in unlogged_events(log.tenant, using=using, limit=MAX_FINDINGS):
+        yield Finding(
+            code="event.unlogged", message="the event is neither in the log nor waiting for it", event_id=event_id
+        )
+    pointers = Pending.objects.using(using).filter(tenant=log.tenant)
+    same = {"tenant": OuterRef("tenant")}
+    is_logged = Exists(Entry.objects.using(using).filter(**same, event_id=OuterRef("event_id")))
+    has_event = Exists(Event.objects.using(using).filter(**same, id=OuterRef("event_id")))
+    for pointer in pointers.filter(is_logged)[:MAX_FINDINGS]:
+        yield Finding(code="pending.logged", message="the event waits and has an entry", event_id=pointer.event_id)
+    for pointer in pointers.filter(~has_event)[:MAX_FINDINGS]:
+        yield Finding(code="pending.orphan", message="a pointer waits for no event", event_id=pointer.event_id)
+
+
+def _check_quarantined(stored: StoredEntry, event: EventRow) -> Iterator[Finding]:
+    """Step 6, for one quarantine entry: the poison event is still the one whose digest it carries."""
+    poison = Event.objects.filter(tenant=event.tenant, id=event.target_id).values_list(*EventRow._fields).first()
+    try:
+        metadata = split_with_values(event.disclosures or "{}")["metadata"][1]
+    except (MalformedError, KeyError):
+        return
+    wanted = metadata.get("sha256") if isinstance(metadata, dict) else None
+    if poison is None or row_digest(EventRow._make(poison)) != wanted:
+        yield Finding(
+            code="quarantine.mismatch",
+            message=f"quarantined event {event.target_id} is gone or changed",
+            seq=stored.seq,
+            event_id=stored.event_id,
+        )
+
+
+def _without_log(tenant: str, started_at: datetime, *, using: str) -> VerifyReport:
+    findings = []
+    if Entry.objects.using(using).filter(tenant=tenant).exists():
+        findings.append(Finding(code="log.missing", message="there are entries and no log row", seq=0))
+    events = unlogged_events(tenant, using=using, limit=MAX_FINDINGS)
+    findings += [Finding(code="event.unlogged", message="neither in a log nor waiting", event_id=id) for id in events]
+    pending = Pending.objects.using(using).filter(tenant=tenant)[:MAX_FINDINGS].count()
+    if not findings and not pending:
+        raise UnknownTenantError(f"tenant: got {tenant!r}, wanted one with a log: nothing was ever recorded for it")
+    return VerifyReport(
+        tenant=tenant,
+        origin="",
+        epoch=0,
+        verdict="INVALID" if findings else "INCOMPLETE",
+        size=0,
+        checked=0,
+        first_seq=None,
+        last_seq=None,
+        pending=pending,
+        findings=tuple(findings),
+        gaps=(),
+        omitted=0,
+        started_at=started_at,
+        finished_at=timezone.now(),
+    )
+
+
+def _report(walk: Walk, log: Log, *, first: int, started_at: datetime, using: str) -> VerifyReport:
+    gaps = ()
+    if first > 0:
+        gaps = (Finding(code="check.partial", message=f"entries 0 to {first - 1} were not checked", seq=0),)
+    findings = sorted(walk.findings, key=lambda finding: (finding.seq is None, finding.seq or 0))
+    verdict: Verdict = "INVALID" if findings else "VALID_WITH_GAPS" if gaps else "VALID"
+    return VerifyReport(
+        tenant=log.tenant,
+        origin=log.origin,
+        epoch=log.epoch,
+        verdict=verdict,
+        size=log.size,
+        checked=walk.checked,
+        first_seq=first if walk.checked else None,
+        last_seq=walk.seq - 1 if walk.checked else None,
+        pending=Pending.objects.using(using).filter(tenant=log.tenant)[:MAX_FINDINGS].count(),
+        findings=tuple(findings),
+        gaps=gaps,
+        omitted=walk.omitted,
+        started_at=started_at,
+        finished_at=timezone.now(),
+    )
+
+
+def _log_now(log: Log, walk: Walk, *, using: str) -> Log:
+    """The log's row as it is after the walk: events are appended while we read, and the row moves with them."""
+    return Log.objects.using(using).get(pk=log.pk) if walk.seq != log.size else log
+
+
+def _remember(log: Log, report: VerifyReport, *, using: str) -> None:
+    Log.objects.using(using).filter(pk=log.pk).update(
+        verified_at=report.finished_at, verified_size=report.size, verdict=report.verdict
+    )
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return len(text) == 27 and text[26] == "Z" and format_time(datetime.fromisoformat(text)) == text
+    except ValueError:
+        return False
+
+
+def _time_of(stored: StoredEntry) -> str | None:
+    try:
+        return parse(stored.body).time
+    except MalformedError:
+        return None
+
+
+__all__ = ["MAX_FINDINGS", "Progress", "VerifyReport", "Walk", "verify"]

@@ -1,0 +1,131 @@
+"""
+Event and pending pointer, in the caller's transaction (DESIGN 4.1): the one way in for events.
+
+PostgreSQL: one statement, ``SELECT auditkit_django_record(…)``; from 200 rows up COPY. SQLite: two inserts inside one
+(possibly nested) transaction. No lock, no foreign key, no SELECT, no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.transaction import get_connection
+
+from auditkit_django.log.rows import EVENT_COLUMNS, EVENT_PLACES, EVENT_TABLE, PENDING_TABLE, EventRow
+from auditkit_django.log.waking import wake_on_commit
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+COPY_FROM = 200
+"""Rows from which COPY beats a multi-row INSERT (benchmarks/)."""
+
+_CHUNK = 500
+_EVENT_TYPES = ("uuid", "text", "timestamptz", "timestamptz", *["text"] * 9)
+_RECORD = f"SELECT auditkit_django_record({EVENT_PLACES})"
+_INSERT_PENDING = f"INSERT INTO {PENDING_TABLE} (tenant, event_id) VALUES "
+
+
+def write_event(row: EventRow, *, using: str = DEFAULT_DB_ALIAS, is_new: bool = True) -> bool:
+    """
+    Write one event with its pointer. False: its id stands already, and nothing was written.
+
+    ``is_new`` says that the id was never used before; where it may have been (idempotency key), SQLite looks first.
+    """
+    connection = get_connection(using)
+    if connection.vendor == "postgresql":
+        with _server_side_cursor(connection) as cursor:
+            cursor.execute(_RECORD, row)
+            has_written = bool(cursor.fetchone()[0])
+    else:
+        with transaction.atomic(using=using, savepoint=False), connection.cursor() as cursor:
+            has_written = is_new or not _exists(cursor, row)
+            if has_written:
+                _insert_rows(cursor, connection, [row])
+    if has_written:
+        wake_on_commit(connection)
+    return has_written
+
+
+def write_again(row: EventRow, *, using: str) -> None:
+    """Write an event whose transaction was rolled back; harmless where it stands after all."""
+    write_event(row, using=using, is_new=False)
+
+
+def insert_own_event(connection: BaseDatabaseWrapper, row: EventRow) -> None:
+    """Write an event of the log itself, without a pointer: its entry is made in the same transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"INSERT INTO {EVENT_TABLE} ({EVENT_COLUMNS}) VALUES ({EVENT_PLACES})", _adapt(connection, row))
+
+
+def write_events(rows: Sequence[EventRow], *, using: str = DEFAULT_DB_ALIAS, savepoint: bool = False) -> None:
+    """Write many new events, all or none, in their order; with ``savepoint`` a refusal leaves an outer transaction whole."""
+    connection = get_connection(using)
+    with transaction.atomic(using=using, savepoint=savepoint), connection.cursor() as cursor:
+        if connection.vendor == "postgresql" and len(rows) >= COPY_FROM:
+            _copy_rows(cursor, rows)
+        else:
+            _insert_rows(cursor, connection, rows)
+        wake_on_commit(connection)
+
+
+@contextmanager
+def _server_side_cursor(connection: BaseDatabaseWrapper) -> Iterator[Any]:
+    """
+    A psycopg cursor that binds on the server: half the client's time of Django's, which quotes every value itself.
+
+    Whoever watches statements through Django (``execute_wrapper``, ``CaptureQueriesContext``, the debug toolbar) must
+    see ours: then it is Django's own cursor.
+    """
+    if connection.queries_logged or connection.execute_wrappers:
+        with connection.cursor() as cursor:
+            yield cursor
+        return
+    from psycopg import Cursor
+
+    connection.ensure_connection()
+    connection.validate_no_broken_transaction()
+    with connection.wrap_database_errors, Cursor(connection.connection) as cursor:
+        yield cursor
+
+
+def _exists(cursor: Any, row: EventRow) -> bool:
+    cursor.execute(f"SELECT 1 FROM {EVENT_TABLE} WHERE tenant = %s AND id = %s", [row.tenant, row.id.hex])
+    return cursor.fetchone() is not None
+
+
+def _insert_rows(cursor: Any, connection: BaseDatabaseWrapper, rows: Sequence[EventRow]) -> None:
+    # 13 columns: 500 rows stay far below the 65,535 parameters of PostgreSQL and the 32,766 of SQLite.
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, _CHUNK)):
+        values = [value for row in chunk for value in _adapt(connection, row)]
+        places = ", ".join([f"({EVENT_PLACES})"] * len(chunk))
+        cursor.execute(f"INSERT INTO {EVENT_TABLE} ({EVENT_COLUMNS}) VALUES {places}", values)
+        pointers = [value for row in chunk for value in (row.tenant, _id(connection, row))]
+        cursor.execute(_INSERT_PENDING + ", ".join(["(%s, %s)"] * len(chunk)), pointers)
+
+
+def _copy_rows(cursor: Any, rows: Sequence[EventRow]) -> None:
+    with cursor.copy(f"COPY {EVENT_TABLE} ({EVENT_COLUMNS}) FROM STDIN (FORMAT BINARY)") as copy:
+        copy.set_types(_EVENT_TYPES)
+        for row in rows:
+            copy.write_row(row)
+    with cursor.copy(f"COPY {PENDING_TABLE} (tenant, event_id) FROM STDIN (FORMAT BINARY)") as copy:
+        copy.set_types(("text", "uuid"))
+        for row in rows:
+            copy.write_row((row.tenant, row.id))
+
+
+def _adapt(connection: BaseDatabaseWrapper, row: EventRow) -> Sequence[object]:
+    if connection.vendor == "postgresql":
+        return row
+    adapt_time = connection.ops.adapt_datetimefield_value
+    return (row.id.hex, row.tenant, adapt_time(row.occurred_at), adapt_time(row.recorded_at), *row[4:])
+
+
+def _id(connection: BaseDatabaseWrapper, row: EventRow) -> object:
+    return row.id if connection.vendor == "postgresql" else row.id.hex

@@ -1,0 +1,108 @@
+"""``manage.py auditkit_verify``: check logs, with progress, a report and an exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS, connections
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from auditkit_django.exceptions import UnknownTenantError
+from auditkit_django.log.findings import EXIT_CODES, VerifyReport
+from auditkit_django.log.tenants import known_tenants
+from auditkit_django.log.verify import Walk, verify
+
+
+class Command(BaseCommand):
+    help = "Verify logs: every entry, event and disclosure. Exit code 0 VALID, 1 VALID_WITH_GAPS, 2 INVALID, 3 INCOMPLETE."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("--tenant", action="append", help="key of a tenant; may be given more than once")
+        which.add_argument("--all", action="store_true", help="every tenant that has a log, an entry or a pending event")
+        parser.add_argument("--newest", type=int, metavar="N", help="only the newest N entries of each log")
+        parser.add_argument("--json", action="store_true", help="print the reports as JSON, one list")
+        parser.add_argument(
+            "--state", type=Path, metavar="FILE", help="keep the place in FILE and go on from it after an interruption"
+        )
+        parser.add_argument("--database", default=DEFAULT_DB_ALIAS, choices=tuple(connections))
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["state"] and (options["all"] or len(options["tenant"]) != 1):
+            raise CommandError("--state: got more than one tenant, wanted one --tenant: a state file holds one place")
+        tenants = options["tenant"] or known_tenants(using=options["database"])
+        reports: list[VerifyReport] = []
+        codes: list[int] = []
+        for tenant in tenants:
+            try:
+                report = self._verify(tenant, options)
+            except UnknownTenantError as exc:
+                self.stderr.write(str(exc))
+                codes.append(EXIT_CODES["INCOMPLETE"])
+                continue
+            reports.append(report)
+            codes.append(report.exit_code)
+            if not options["json"]:
+                self._print(report)
+        if options["json"]:
+            self.stdout.write(json.dumps([report.as_json() for report in reports], indent=2))
+        # Worst of all: INVALID outweighs "could not check", which outweighs gaps.
+        worst = max(codes, key=(0, 1, 3, 2).index, default=0)
+        if worst:
+            sys.exit(worst)
+
+    def _verify(self, tenant: str, options: dict[str, Any]) -> VerifyReport:
+        state: Path | None = options["state"]
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+            task = bar.add_task(tenant)
+            report = verify(
+                tenant,
+                max_entries=options["newest"],
+                progress=lambda done, size: bar.update(task, completed=done, total=max(size, 1)),
+                resume=_load(state, tenant),
+                checkpoint=(lambda walk: _save(state, tenant, walk)) if state is not None else None,
+                using=options["database"],
+            )
+        if state is not None:
+            state.unlink(missing_ok=True)
+        return report
+
+    def _print(self, report: VerifyReport) -> None:
+        style = self.style.SUCCESS if report.is_valid else self.style.ERROR
+        self.stdout.write(
+            f"{report.tenant}: {style(report.verdict)}, {report.checked} of {report.size} entries checked,"
+            f" {report.pending} pending"
+        )
+        for finding in (*report.findings, *report.gaps):
+            place = f"seq {finding.seq}" if finding.seq is not None else f"event {finding.event_id}"
+            self.stdout.write(f"  {finding.code} at {place}: {finding.message}")
+        if report.omitted:
+            self.stdout.write(f"  … and {report.omitted} more findings")
+
+
+def _load(state: Path | None, tenant: str) -> Walk | None:
+    if state is None or not state.exists():
+        return None
+    try:
+        value = json.loads(state.read_text())
+        if value.pop("tenant") != tenant:
+            raise CommandError(f"--state: got {state} of another tenant, wanted one of {tenant}")
+        return Walk.from_json(value)
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise CommandError(f"--state: {state} cannot be read ({exc!r}); delete it to start over") from exc
+
+
+def _save(state: Path, tenant: str, walk: Walk) -> None:
+    # Written beside and renamed: an interruption leaves the old place or the new one, never half of one.
+    beside = state.with_suffix(state.suffix + ".new")
+    beside.write_text(json.dumps({"tenant": tenant, **walk.as_json()}))
+    beside.replace(state)

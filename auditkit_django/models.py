@@ -1,0 +1,189 @@
+"""
+The rows: content in :class:`Event`, proof in :class:`Entry`, and :class:`Log` and :class:`Pending` between them.
+
+Every key and index leads with the tenant and nothing refers to a user, a tenant or a content type by foreign key:
+events outlive them all. Only ``log/`` writes here; the ORM refuses updates and deletes, and triggers do so in the
+database (``sql/guards.py``). On PostgreSQL the primary key of ``Event`` and ``Pending`` is ``(tenant, id)``
+(``sql/keys.py``); Django addresses them by ``id``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from auditkit_django.drafts import MAX_ID, MAX_TENANT, MAX_TYPE
+from auditkit_django.exceptions import AppendOnlyError
+from auditkit_django.ledger.disclosure import split_with_values
+from auditkit_django.tenancy import tenant_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_M = TypeVar("_M", bound=models.Model)
+
+
+class AppendOnlyQuerySet(models.QuerySet[_M]):
+    """A queryset that reads: writing belongs to ``auditkit_django.log``."""
+
+    def for_tenant(self, tenant: object) -> AppendOnlyQuerySet[_M]:
+        """The rows of one tenant (key or model instance): the way in."""
+        return self.filter(tenant=tenant_key(tenant))
+
+    def _refuse(self, verb: str) -> NoReturn:
+        raise AppendOnlyError(
+            f"{self.model.__name__} rows are append-only: {verb} is refused. Record a new event that corrects the old one."
+        )
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        self._refuse("update()")
+
+    async def aupdate(self, **kwargs: Any) -> NoReturn:
+        self._refuse("aupdate()")
+
+    def bulk_update(self, objs: Iterable[_M], fields: Iterable[str], batch_size: int | None = None) -> NoReturn:
+        self._refuse("bulk_update()")
+
+    async def abulk_update(self, objs: Iterable[_M], fields: Iterable[str], batch_size: int | None = None) -> NoReturn:
+        self._refuse("abulk_update()")
+
+    def delete(self) -> NoReturn:
+        self._refuse("delete()")
+
+    async def adelete(self) -> NoReturn:
+        self._refuse("adelete()")
+
+    def _raw_delete(self, using: str | None) -> NoReturn:
+        self._refuse("delete()")
+
+    update.alters_data = True  # type: ignore[attr-defined]
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+    aupdate.alters_data = True  # type: ignore[attr-defined]
+    adelete.alters_data = True  # type: ignore[attr-defined]
+    adelete.queryset_only = True  # type: ignore[attr-defined]
+
+
+class AppendOnlyModel(models.Model):
+    """A row that is never saved a second time and never deleted."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        raise AppendOnlyError(
+            f"{type(self).__name__} rows are append-only and written by auditkit_django alone: use auditlog.event()."
+        )
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AppendOnlyError(f"{type(self).__name__} rows are append-only: delete() is refused.")
+
+
+class Event(AppendOnlyModel):
+    """What happened. ``disclosures`` holds the content; the other columns are copies for searching."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    tenant = models.CharField(_("tenant"), max_length=MAX_TENANT, editable=False)
+    occurred_at = models.DateTimeField(_("occurred at"), editable=False)
+    recorded_at = models.DateTimeField(_("recorded at"), editable=False)
+    action = models.CharField(_("action"), max_length=96, editable=False)
+    category = models.CharField(_("category"), max_length=32, editable=False)
+    severity = models.CharField(_("severity"), max_length=8, editable=False)
+    outcome = models.CharField(_("outcome"), max_length=8, editable=False)
+    actor_type = models.CharField(_("actor type"), max_length=MAX_TYPE, null=True, editable=False)  # noqa: DJ001
+    actor_id = models.CharField(_("actor id"), max_length=MAX_ID, null=True, editable=False)  # noqa: DJ001
+    target_type = models.CharField(_("target type"), max_length=MAX_TYPE, null=True, editable=False)  # noqa: DJ001
+    target_id = models.CharField(_("target id"), max_length=MAX_ID, null=True, editable=False)  # noqa: DJ001
+    disclosures = models.TextField(_("disclosures"), null=True, editable=False)  # noqa: DJ001
+
+    objects: ClassVar[models.Manager[Event]] = AppendOnlyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
+        default_permissions = ("view",)
+        permissions: ClassVar = [("export_event", "Can export events"), ("verify_log", "Can verify logs")]
+        indexes: ClassVar = [
+            models.Index(fields=["tenant", "occurred_at"], name="auditkit_event_time"),
+            models.Index(fields=["tenant", "action", "occurred_at"], name="auditkit_event_action"),
+            models.Index(fields=["tenant", "actor_id", "occurred_at"], name="auditkit_event_actor"),
+            models.Index(fields=["tenant", "target_id", "occurred_at"], name="auditkit_event_target"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.id}"
+
+    def disclosed(self) -> dict[str, Any]:
+        """The opened fields by name (``actor``, ``targets``, ``context``, …); what is erased or absent is left out."""
+        if not self.disclosures:
+            return {}
+        return {name: value for name, (_text, value) in split_with_values(self.disclosures).items()}
+
+
+class Pending(models.Model):
+    """Points at an event that is recorded and not yet in the log. Narrow, usually empty."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.CharField(max_length=MAX_TENANT)
+    event_id = models.UUIDField()
+
+    class Meta:
+        default_permissions = ()
+        constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "id"], name="auditkit_pending_order")]
+
+    def __str__(self) -> str:
+        return f"{self.tenant} #{self.id}"
+
+
+class Log(models.Model):
+    """One incarnation (``epoch``) of a tenant's append-only sequence, and its head."""
+
+    class State(models.TextChoices):
+        OPEN = "open", _("open")
+        CLOSED = "closed", _("closed")
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    tenant = models.CharField(_("tenant"), max_length=MAX_TENANT, editable=False)
+    epoch = models.IntegerField(_("epoch"), editable=False)
+    origin = models.CharField(_("origin"), max_length=255, editable=False)
+    size = models.BigIntegerField(_("size"), editable=False)
+    head_hash = models.BinaryField(_("head hash"), max_length=32)
+    head_time = models.DateTimeField(_("head time"), editable=False)
+    state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.OPEN, editable=False)
+    verified_at = models.DateTimeField(_("verified at"), null=True, editable=False)
+    verified_size = models.BigIntegerField(_("verified size"), null=True, editable=False)
+    verdict = models.CharField(_("verdict"), max_length=16, blank=True, default="", editable=False)
+
+    class Meta:
+        verbose_name = _("log")
+        verbose_name_plural = _("logs")
+        default_permissions = ("view",)
+        constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "epoch"], name="auditkit_log_epoch")]
+
+    def __str__(self) -> str:
+        return f"{self.tenant} (epoch {self.epoch})"
+
+
+class Entry(AppendOnlyModel):
+    """The proof: the exact bytes that stand for an event in the log, and their leaf hash."""
+
+    pk = models.CompositePrimaryKey("tenant", "epoch", "seq")
+    tenant = models.CharField(max_length=MAX_TENANT, editable=False)
+    epoch = models.IntegerField(editable=False)
+    seq = models.BigIntegerField(editable=False)
+    event_id = models.UUIDField(editable=False)
+    body = models.BinaryField(editable=False)
+    leaf_hash = models.BinaryField(max_length=32, editable=False)
+
+    objects: ClassVar[models.Manager[Entry]] = AppendOnlyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("entry")
+        verbose_name_plural = _("entries")
+        default_permissions = ()
+        constraints: ClassVar = [models.UniqueConstraint(fields=["tenant", "event_id"], name="auditkit_entry_event")]
+
+    def __str__(self) -> str:
+        return f"{self.tenant} #{self.seq}"

@@ -1,0 +1,45 @@
+"""How a tenant's log stands: what the trail page and the admin say about its integrity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from auditkit_django.models import Event, Log, Pending
+
+PENDING_CAP = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogState:
+    """``size`` counts entries; ``pending`` is counted up to ``PENDING_CAP``; ``verdict`` is of the last verification."""
+
+    tenant: str
+    origin: str
+    size: int
+    pending: int
+    oldest_pending_at: datetime | None
+    verified_at: datetime | None
+    verified_size: int | None
+    verdict: str
+
+
+def log_state(tenant: str) -> LogState | None:
+    """The state of the tenant's newest log, or None where nothing was ever appended or recorded."""
+    log = Log.objects.filter(tenant=tenant).order_by("-epoch").first()
+    pointers = Pending.objects.filter(tenant=tenant)
+    pending = pointers.values("pk")[:PENDING_CAP].count()
+    if log is None and not pending:
+        return None
+    oldest = pointers.order_by("id").first() if pending else None
+    event = Event.objects.filter(tenant=tenant, id=oldest.event_id).first() if oldest is not None else None
+    return LogState(
+        tenant=tenant,
+        origin=log.origin if log is not None else "",
+        size=log.size if log is not None else 0,
+        pending=pending,
+        oldest_pending_at=event.recorded_at if event is not None else None,
+        verified_at=log.verified_at if log is not None else None,
+        verified_size=log.verified_size if log is not None else None,
+        verdict=log.verdict if log is not None else "",
+    )

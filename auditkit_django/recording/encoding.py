@@ -1,0 +1,179 @@
+"""From a draft to the row of an event: everything cleaned, limited and disclosed with a fresh salt."""
+
+from __future__ import annotations
+
+import json
+import os
+from binascii import b2a_base64
+from collections.abc import Mapping
+from functools import lru_cache
+
+from auditkit_django.conf import settings
+from auditkit_django.drafts import MAX_NAME, Actor, Change, EventDraft, Target
+from auditkit_django.exceptions import MalformedError
+from auditkit_django.ledger.disclosure import SALT_BYTES, encode_value
+from auditkit_django.log.rows import EventRow
+from auditkit_django.recording.cleaning import Notes, clean, clean_text
+from auditkit_django.recording.context import ContextFacts
+from auditkit_django.recording.redaction import REDACTED, is_secret_name
+
+NOTES_KEY = "_auditkit"
+"""Member of metadata that says which values were redacted, repaired or truncated."""
+
+_MAX_CHANGE_TEXT = 1024
+_MAX_CONTEXT_BYTES = 4096
+_TRUNCATED = "[truncated]"
+
+
+def encode_row(draft: EventDraft) -> EventRow:
+    """
+    The row that stands for ``draft``. Pure but for the salts: no SQL, so a refusal leaves the transaction whole.
+
+    Raises:
+        MalformedError: A value without JSON form, or (``OVERSIZE = "reject"``) a payload over the limits.
+    """
+    texts = encode_fields(draft)
+    target = draft.targets[0] if draft.targets else None
+    return EventRow(
+        draft.id,
+        draft.tenant,
+        draft.occurred_at,
+        draft.recorded_at,
+        draft.action,
+        draft.category,
+        draft.severity,
+        draft.outcome,
+        draft.actor.type,
+        draft.actor.id,
+        target.type if target is not None else None,
+        target.id if target is not None else None,
+        _disclose(texts),
+    )
+
+
+def encode_fields(draft: EventDraft) -> dict[str, str]:
+    """The JSON text of each field that is present, by name in sorted order, cleaned and within the limits."""
+    notes = Notes()
+    actor, actor_notes = _encode_actor(draft.actor, settings.OVERSIZE)
+    texts = {"actor": actor}
+    for kind in actor_notes:
+        notes.add(kind, "actor")
+    if draft.changes:
+        texts["changes"] = encode_value([_clean_change(change, notes) for change in draft.changes])
+    if draft.context:
+        texts["context"] = _encode_context(draft.context, notes)
+    metadata = clean(draft.metadata, path="metadata", notes=notes) if draft.metadata else None
+    if draft.on_behalf_of is not None:
+        texts["on_behalf_of"], _notes = _encode_actor(draft.on_behalf_of, settings.OVERSIZE)
+    if draft.targets:
+        texts["targets"] = encode_value([_clean_target(target, notes) for target in draft.targets])
+    if metadata is not None:
+        texts["metadata"] = _fit("metadata", encode_value(metadata), settings.MAX_METADATA_BYTES, notes)
+    _fit_event(texts, notes)
+    if notes.found:
+        texts["metadata"] = _with_notes(texts.get("metadata"), notes)
+    return {name: texts[name] for name in sorted(texts)}
+
+
+def _disclose(texts: Mapping[str, str]) -> str:
+    """The array texts of all fields joined (ledger.disclosure.join), with one read of randomness for all salts."""
+    random = os.urandom(SALT_BYTES * len(texts))
+    members = []
+    for index, (name, text) in enumerate(texts.items()):
+        salt = b2a_base64(random[SALT_BYTES * index : SALT_BYTES * (index + 1)], newline=False)[:22]
+        members.append(f'"{name}":["{salt.decode("ascii").translate(_URL_SAFE)}","{name}",{text}]')
+    return "{" + ",".join(members) + "}"
+
+
+_URL_SAFE = str.maketrans("+/", "-_")
+
+
+@lru_cache(maxsize=1024)
+def _encode_actor(actor: Actor, oversize: str) -> tuple[str, tuple[str, ...]]:
+    # Cached: the same few users act again and again. ``oversize`` is part of the key, as it changes the answer.
+    notes = Notes()
+    value = actor.as_value()
+    for member in ("name", "email"):
+        if member in value:
+            value[member] = clean_text(str(value[member]), path="actor", notes=notes, limit=MAX_NAME)
+    return encode_value(value), tuple(notes.found)
+
+
+def _clean_target(target: Target, notes: Notes) -> dict[str, object]:
+    value = target.as_value()
+    if "name" in value:
+        value["name"] = clean_text(str(value["name"]), path="targets.name", notes=notes, limit=MAX_NAME)
+    return value
+
+
+def _clean_change(change: Change, notes: Notes) -> dict[str, object]:
+    field = clean_text(change.field, path="changes", notes=notes, limit=128)
+    if change.is_redacted or is_secret_name(field):
+        if not change.is_redacted:
+            notes.add("redacted", f"changes.{field}")
+        return {"field": field, "redacted": True}
+    value: dict[str, object] = {"field": field}
+    for side, side_value in (("old", change.old), ("new", change.new)):
+        path = f"changes.{field}.{side}"
+        if isinstance(side_value, str):
+            value[side] = clean_text(side_value, path=path, notes=notes, limit=_MAX_CHANGE_TEXT)
+        else:
+            value[side] = clean(side_value, path=path, notes=notes)
+    return value
+
+
+def _encode_context(context: Mapping[str, object], notes: Notes) -> str:
+    if isinstance(context, ContextFacts):
+        if context.encoded is None:
+            context.encoded = _encode_facts(context, Notes())
+        return context.encoded
+    return _encode_facts(context, notes)
+
+
+def _encode_facts(facts: Mapping[str, object], notes: Notes) -> str:
+    # The session is a digest under a name that would else be redacted.
+    cleaned = {
+        name: clean(value, path=f"context.{name}", notes=notes) if name == "session" or not is_secret_name(name) else REDACTED
+        for name, value in facts.items()
+    }
+    return _fit("context", encode_value(cleaned), _MAX_CONTEXT_BYTES, notes)
+
+
+def _fit_event(texts: dict[str, str], notes: Notes) -> None:
+    """Cut changes, then metadata, where all fields together exceed ``MAX_EVENT_BYTES``."""
+    size = sum(len(text) for text in texts.values())
+    if size * 4 <= settings.MAX_EVENT_BYTES:
+        return
+    sizes = {name: len(text.encode()) for name, text in texts.items()}
+    for name in ("changes", "metadata", "targets", "context"):
+        excess = sum(sizes.values()) - settings.MAX_EVENT_BYTES
+        if excess <= 0:
+            return
+        if name in texts:
+            texts[name] = _fit(name, texts[name], max(sizes[name] - excess, 64), notes)
+            sizes[name] = len(texts[name].encode())
+    if sum(sizes.values()) > settings.MAX_EVENT_BYTES:
+        raise MalformedError(f"event: got {sum(sizes.values())} bytes, wanted at most {settings.MAX_EVENT_BYTES}")
+
+
+def _fit(path: str, text: str, limit: int, notes: Notes) -> str:
+    """``text``, its largest members replaced by a mark until it has at most ``limit`` bytes of UTF-8."""
+    if len(text) * 4 <= limit or len(text.encode()) <= limit:
+        return text
+    size = len(text.encode())
+    value = json.loads(text)
+    members = list(value) if isinstance(value, dict) else range(len(value))
+    by_size = sorted(members, key=lambda member: len(encode_value(value[member])), reverse=True)
+    for member in by_size:
+        notes.truncated(f"{path}.{member}", f"{size} bytes of {path}", f"at most {limit}")
+        value[member] = {"field": value[member]["field"], "truncated": True} if path == "changes" else _TRUNCATED
+        text = encode_value(value)
+        if len(text.encode()) <= limit:
+            return text
+    return encode_value({_TRUNCATED: True} if isinstance(value, dict) else [])
+
+
+def _with_notes(text: str | None, notes: Notes) -> str:
+    members = json.loads(text) if text else {}
+    members[NOTES_KEY] = notes.found
+    return encode_value(members)

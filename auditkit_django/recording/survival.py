@@ -1,0 +1,86 @@
+"""
+Failures and denials that survive the rollback that they caused (law 4).
+
+Such an event is written in the caller's transaction like any other. If that transaction (or the savepoint it was
+written in) rolls back, the event is written again when the context ends. Whether it rolled back is read from Django's
+own list of commit callbacks: a rollback drops ours, a commit runs it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.db.transaction import get_connection
+
+from auditkit_django.log.writing import write_again
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    from auditkit_django.log.rows import EventRow
+
+logger = logging.getLogger("auditkit_django")
+
+
+class Survivor:
+    """A failure or denial recorded inside an open transaction, until it is known what became of that."""
+
+    __slots__ = ("has_committed", "row", "using")
+
+    def __init__(self, row: EventRow, using: str) -> None:
+        self.row = row
+        self.using = using
+        self.has_committed = False
+
+    def __call__(self) -> None:
+        self.has_committed = True
+
+    def is_waiting(self, connection: BaseDatabaseWrapper) -> bool:
+        """Whether the transaction that holds the event is still open: neither committed nor rolled back."""
+        return connection.in_atomic_block and any(callback[1] is self for callback in connection.run_on_commit)
+
+
+class Survivors:
+    """The survivors of one context."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Survivor] = []
+
+    def watch(self, row: EventRow, using: str) -> None:
+        """Remember ``row``, just written in the open transaction of ``using``."""
+        survivor = Survivor(row, using)
+        transaction.on_commit(survivor, using=using)
+        self._waiting.append(survivor)
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def settle(self, outer: Survivors | None = None) -> None:
+        """
+        Write what was rolled back; what is still open is handed to ``outer``.
+
+        Never raises: the exception that caused the rollback is already on its way and is the one to see.
+        """
+        waiting, self._waiting = self._waiting, []
+        for survivor in waiting:
+            if survivor.has_committed:
+                continue
+            connection = get_connection(survivor.using)
+            if survivor.is_waiting(connection) or connection.needs_rollback:
+                (outer or ORPHANS)._waiting.append(survivor)
+                continue
+            try:
+                write_again(survivor.row, using=survivor.using)
+            except Exception:
+                logger.exception("auditkit: %s event %s was lost", survivor.row.outcome, survivor.row.id)
+
+
+class _Orphans(threading.local, Survivors):
+    """Survivors that no context waits for, per thread as connections are."""
+
+
+#: Settled at the next event of the thread, at the end of a request and at exit.
+ORPHANS = _Orphans()

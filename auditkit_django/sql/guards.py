@@ -1,0 +1,83 @@
+"""
+Append-only guards: triggers that refuse UPDATE, DELETE and TRUNCATE, and the proof that they stand unaltered.
+
+They are resistance against mistakes and stolen application credentials, not evidence against whoever owns the
+database: that is what the log is for. On SQLite a ``BEFORE INSERT`` trigger also refuses ``INSERT OR REPLACE``, which
+deletes the old row without firing delete triggers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from auditkit_django.sql import postgresql, sqlite
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guarded:
+    """A table under guard. ``may_update``: its rows have mutable columns; ``keys``: each unique key besides the row id."""
+
+    table: str
+    keys: tuple[tuple[str, ...], ...]
+    may_update: bool = False
+
+
+GUARDED: tuple[Guarded, ...] = (
+    Guarded(table="auditkit_django_event", keys=(("id",),)),
+    Guarded(table="auditkit_django_entry", keys=(("tenant", "epoch", "seq"), ("tenant", "event_id"))),
+    Guarded(table="auditkit_django_log", keys=(("id",), ("tenant", "epoch")), may_update=True),
+)
+
+
+def install(connection: BaseDatabaseWrapper) -> None:
+    """Put every guard in place, replacing what stands there. Other vendors than the two supported have none."""
+    _run(connection, [sql for guarded in GUARDED for sql in _remove_statements(connection, guarded)])
+    _run(connection, _install_statements(connection))
+
+
+def remove(connection: BaseDatabaseWrapper) -> None:
+    """Take every guard away (migrations backwards, and tests that play the attacker)."""
+    _run(connection, [sql for guarded in GUARDED for sql in _remove_statements(connection, guarded)])
+
+
+def problems(connection: BaseDatabaseWrapper) -> list[str]:
+    """What is missing or altered, one sentence each; empty when every guard stands as :func:`install` makes it."""
+    if connection.vendor == "postgresql":
+        return postgresql.guard_problems(connection, [(g.table, g.may_update) for g in GUARDED])
+    if connection.vendor == "sqlite":
+        return sqlite.guard_problems(connection, [(g.table, g.keys, g.may_update) for g in GUARDED])
+    return [f"{connection.vendor} is not supported: wanted postgresql or sqlite"]
+
+
+def _install_statements(connection: BaseDatabaseWrapper) -> list[str]:
+    if connection.vendor == "postgresql":
+        return [
+            postgresql.DENY_FUNCTION,
+            *(sql for g in GUARDED for sql in postgresql.guard_statements(g.table, g.may_update)),
+        ]
+    if connection.vendor == "sqlite":
+        return [sql for g in GUARDED for _name, sql in sqlite.guard_statements(g.table, g.keys, g.may_update)]
+    return []
+
+
+def _remove_statements(connection: BaseDatabaseWrapper, guarded: Guarded) -> list[str]:
+    if connection.vendor == "postgresql":
+        return postgresql.unguard_statements(guarded.table)
+    if connection.vendor == "sqlite":
+        return [
+            f"DROP TRIGGER IF EXISTS {name}"
+            for name, _sql in sqlite.guard_statements(guarded.table, guarded.keys, guarded.may_update)
+        ]
+    return []
+
+
+def _run(connection: BaseDatabaseWrapper, statements: Sequence[str]) -> None:
+    with connection.cursor() as cursor:
+        for sql in statements:
+            cursor.execute(sql)

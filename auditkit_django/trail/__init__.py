@@ -1,0 +1,1 @@
+"""The trail: a tenant's own page of its events. ``path("audit/", include("auditkit_django.trail.urls"))``."""

@@ -1,0 +1,121 @@
+"""What the page says about the chain, in plain words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from auditkit_django.log.findings import Finding, VerifyReport
+from auditkit_django.query.state import PENDING_CAP, LogState
+from auditkit_django.templatetags.auditkit_visible import visible
+
+Tone = Literal["good", "bad", "unsure", "quiet"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Integrity:
+    """The strip above the list. ``tone`` picks colour and sign; the words alone say it too."""
+
+    tone: Tone
+    headline: str
+    detail: str
+    verified_at: datetime | None
+    pending: str
+    can_verify: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The result of "Verify now"."""
+
+    tone: Tone
+    headline: str
+    explanation: str
+    findings: tuple[str, ...]
+    omitted: int
+    gaps: tuple[str, ...]
+
+
+def integrity_of(state: LogState | None) -> Integrity:
+    """The strip for ``state``."""
+    if state is None or (not state.size and not state.pending):
+        return Integrity(
+            tone="quiet",
+            headline=_("No log yet"),
+            detail=_("It opens with the first event."),
+            verified_at=None,
+            pending="",
+            can_verify=False,
+        )
+    tone, headline, detail = _standing(state)
+    return Integrity(
+        tone=tone,
+        headline=headline,
+        detail=detail,
+        verified_at=state.verified_at,
+        pending=_pending(state.pending),
+        can_verify=bool(state.size),
+    )
+
+
+def outcome_of(report: VerifyReport) -> Outcome:
+    """The result that ``report`` stands for."""
+    tone, headline, explanation = _verdict(report)
+    return Outcome(
+        tone=tone,
+        headline=headline,
+        explanation=explanation,
+        findings=tuple(_in_words(finding) for finding in report.findings[:10]),
+        omitted=max(0, len(report.findings) - 10) + report.omitted,
+        gaps=tuple(_in_words(gap) for gap in report.gaps[:10]),
+    )
+
+
+def _standing(state: LogState) -> tuple[Tone, str, str]:
+    if state.verified_at is None or state.verified_size is None or not state.verdict:
+        return "quiet", _("Never verified"), _entries(state.size)
+    last = state.verified_size - 1
+    if state.verdict == "INVALID":
+        return "bad", _("BROKEN: the chain does not hold"), _("Verify again to see what was found.")
+    if state.verdict == "INCOMPLETE":
+        return "unsure", _("Not verified: the last check could not finish"), _entries(state.size)
+    since = state.size - state.verified_size
+    newer = ngettext("%(count)s newer entry", "%(count)s newer entries", since) % {"count": f"{since:,}"} if since > 0 else ""
+    return "good", _("Chain verified through #%(seq)s") % {"seq": last}, newer
+
+
+def _verdict(report: VerifyReport) -> tuple[Tone, str, str]:
+    through = _("Entries #%(first)s to #%(last)s: each hash was computed again and compared, and so was each event.") % {
+        "first": report.first_seq if report.first_seq is not None else 0,
+        "last": report.last_seq if report.last_seq is not None else 0,
+    }
+    if report.verdict == "INVALID":
+        return "bad", _("BROKEN: the chain does not hold"), _("Something was changed after it was recorded.")
+    if report.verdict == "INCOMPLETE":
+        return "unsure", _("The check could not finish"), _("This says nothing about the log. Try again.")
+    headline = _("Chain verified through #%(seq)s") % {"seq": report.last_seq}
+    return "good", headline, through
+
+
+def _in_words(finding: Finding) -> str:
+    message = visible(finding.message)
+    return f"#{finding.seq}: {message}" if finding.seq is not None else message
+
+
+def _pending(count: int) -> str:
+    if not count:
+        return ""
+    number = f"{PENDING_CAP:,}+" if count >= PENDING_CAP else f"{count:,}"
+    return ngettext(
+        "%(count)s event pending: recorded, not yet in the log",
+        "%(count)s events pending: recorded, not yet in the log",
+        count,
+    ) % {"count": number}
+
+
+def _entries(size: int) -> str:
+    return ngettext("%(count)s entry in the log", "%(count)s entries in the log", size) % {"count": f"{size:,}"}

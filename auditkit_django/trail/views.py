@@ -1,0 +1,193 @@
+"""The pages: list, one event, "Verify now" and the export of what is on the page."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.functional import cached_property
+
+from auditkit_django import actions
+from auditkit_django.evidence.tables import export
+from auditkit_django.exceptions import MalformedError
+from auditkit_django.log.verify import verify
+from auditkit_django.query.filters import EventFilter
+from auditkit_django.query.pages import Page, event_of, page_of
+from auditkit_django.query.state import log_state
+from auditkit_django.templatetags.auditkit_visible import visible
+from auditkit_django.trail.access import TrailView
+from auditkit_django.trail.forms import PERIODS, FilterForm
+from auditkit_django.trail.integrity import integrity_of, outcome_of
+from auditkit_django.trail.links import Links
+from auditkit_django.trail.rows import (
+    Party,
+    Row,
+    change_rows,
+    erased_fields,
+    pairs_of,
+    party_of,
+    proof_of,
+    row_of,
+)
+from auditkit_django.trail.viewing import record_viewing
+
+
+class _Page(TrailView):
+    """What the trail's pages have in common."""
+
+    @cached_property
+    def links(self) -> Links:
+        return Links(self.request)
+
+    @cached_property
+    def form(self) -> FilterForm:
+        return FilterForm(self.request.GET)
+
+    def page(self, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
+        """``template`` with what every page has."""
+        common = {"tenant": self.tenant, "tenant_name": visible(self.tenant_name), "list_url": self.links.to("events")}
+        return render(self.request, f"auditkit_django/trail/{template}", common | context, status=status)
+
+    def chosen(self) -> EventFilter | None:
+        """The filter that was asked for; None, with messages beside the fields, where it makes no sense."""
+        if not self.form.is_valid():
+            return None
+        try:
+            return self.get_filter(self.form)
+        except MalformedError as exc:
+            self.form.add_error(None, visible(exc))
+            return None
+
+
+class EventList(_Page):
+    """The tenant's events, newest first."""
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        record_viewing(request, self.tenant, self.form.params())
+        chosen = self.chosen()
+        page: Page | None = None
+        is_stale, cursor = False, request.GET.get("cursor")
+        if chosen is not None:
+            try:
+                page = page_of(self.tenant, chosen, limit=self.page_size, cursor=cursor)
+            except MalformedError:
+                is_stale = True
+        rows = [row_of(event, self.links) for event in page.events] if page is not None else []
+        context = {
+            "form": self.form,
+            "rows": rows,
+            "is_stale": is_stale,
+            "older_url": self._older_url(page),
+            "newest_url": self.links.to("events", self.form.params()) if cursor else "",
+            "export_url": self.links.to("export", self.form.params(anchored=True)) if page is not None else "",
+            "verify_url": self.links.to("verify"),
+            "integrity": integrity_of(log_state(self.tenant)),
+            "periods": self._periods(),
+            "chips": self._chips(rows),
+            "actions": _action_choices(),
+            "actors": _known(row.actor for row in rows),
+            "targets": _known(target for row in rows for target in row.targets),
+        }
+        return self.page("list.html", context, status=400 if is_stale else 200)
+
+    def _older_url(self, page: Page | None) -> str:
+        if page is None or page.next_cursor is None:
+            return ""
+        return self.links.to("events", {**self.form.params(anchored=True), "cursor": page.next_cursor})
+
+    def _periods(self) -> list[dict[str, object]]:
+        """The presets as links that keep every other filter."""
+        params = self.form.params()
+        kept = {name: value for name, value in params.items() if name not in ("start", "end", "period")}
+        presets: list[tuple[str, object]] = [(name, label) for name, (_span, label) in PERIODS.items()]
+        return [
+            {
+                "label": label,
+                "url": self.links.to("events", {**kept, "period": name}),
+                "is_current": params.get("period") == name,
+            }
+            for name, label in presets
+        ]
+
+    def _chips(self, rows: list[Row]) -> list[dict[str, object]]:
+        """The active filters, each with the address of the list without it."""
+        params = self.form.params()
+        names = {party.value: party.name for row in rows for party in (row.actor, *row.targets) if party is not None}
+        choices = {"outcome": dict(self.form.fields["outcome"].choices), "period": {k: v for k, (_s, v) in PERIODS.items()}}  # type: ignore[attr-defined]
+        found: list[dict[str, object]] = []
+        for name, value in params.items():
+            text = choices.get(name, {}).get(value) or visible(value)
+            found.append(
+                {
+                    "label": self.form.fields[name].label,
+                    "value": text,
+                    "name": names.get(visible(value), "") if name in ("actor", "target") else "",
+                    "url": self.links.to("events", {key: other for key, other in params.items() if key != name}),
+                }
+            )
+        return found
+
+
+class EventDetail(_Page):
+    """One event: everything that is disclosed of it, and its entry."""
+
+    def get(self, request: HttpRequest, *, event_id: UUID, **kwargs: Any) -> HttpResponse:
+        event = event_of(self.tenant, event_id)
+        if event is None:
+            raise Http404("Not found.")
+        record_viewing(request, self.tenant, {})
+        context = {
+            "row": row_of(event, self.links),
+            "on_behalf_of": party_of(event.on_behalf_of, self.links, role="actor"),
+            "changes": change_rows(event.changes),
+            "context_pairs": pairs_of(event.context),
+            "metadata": pairs_of(event.metadata),
+            "proof": proof_of(event),
+            "erased": erased_fields(event),
+        }
+        return self.page("event.html", context)
+
+
+class Verification(_Page):
+    """ "Verify now": computes the newest part of the chain again and says what it found."""
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        return redirect(self.links.to("events"))
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        report = verify(self.tenant, max_entries=self.verify_entries)
+        context = {"report": report, "result": outcome_of(report), "verify_url": self.links.to("verify")}
+        return self.page("verification.html", context)
+
+
+class EventExport(_Page):
+    """What the list shows, all of it, as CSV. Asked by POST: an export is an event, and no other site may cause one."""
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        return redirect(self.links.to("events", self.form.params()))
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        chosen = self.chosen()
+        if chosen is None:
+            return redirect(self.links.to("events", self.form.params()))
+        response = StreamingHttpResponse(
+            export(self.tenant, chosen, format="csv"),  # type: ignore[arg-type]
+            content_type="text/csv; charset=utf-8",
+        )
+        response["Content-Disposition"] = 'attachment; filename="audit-log.csv"'
+        return response
+
+
+def _action_choices() -> list[str]:
+    """What the action field suggests: groups first, then names."""
+    names = [action.name for action in actions.all_actions()]
+    groups = dict.fromkeys(f"{name.partition('.')[0]}.*" for name in names)
+    return [*groups, *names]
+
+
+def _known(parties: Any) -> list[Party]:
+    """Each party that has an id, once."""
+    return list({party.value: party for party in parties if party is not None and party.value}.values())

@@ -1,0 +1,1 @@
+"""A small host application for the tests: organizations, members, and views of every kind."""

@@ -1,0 +1,1 @@
+"""What tests and benchmarks stand on: servers and doubles that are not the product's own."""
