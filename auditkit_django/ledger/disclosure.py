@@ -20,12 +20,15 @@ import json
 import re
 from base64 import urlsafe_b64decode
 from binascii import b2a_base64
-from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 from auditkit_django.ledger import strict_json
 from auditkit_django.ledger.errors import MalformedError, excerpt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: 128 bits, the size that RFC 9901, section 9.3 recommends: a short value behind a digest cannot be guessed.
 SALT_BYTES = 16

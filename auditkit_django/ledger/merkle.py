@@ -13,8 +13,11 @@ takes a hash where an entry is expected, or an entry where a hash is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from hashlib import sha256
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 HASH_BYTES = 32
 
@@ -39,12 +42,12 @@ def root(leaf_hashes: Iterable[bytes]) -> bytes:
     Reads the iterable once and holds one hash per level of the tree.
     """
     peaks: list[bytes] = []
-    for count, node in enumerate(leaf_hashes, start=1):
-        # Each trailing zero of the count closes one more subtree.
-        while not count & 1:
-            node = node_hash(peaks.pop(), node)
-            count >>= 1
-        peaks.append(node)
+    for index, leaf in enumerate(leaf_hashes):
+        peaks.append(leaf)
+        # A right child closes its parent: one more for each bit set at the low end of the index.
+        for _ in range((~index & (index + 1)).bit_length() - 1):
+            right = peaks.pop()
+            peaks.append(node_hash(peaks.pop(), right))
     return fold(peaks)
 
 

@@ -12,11 +12,13 @@ leaves that it does not show.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from auditkit_django.ledger.errors import MalformedError, excerpt
 from auditkit_django.ledger.merkle import HASH_BYTES, fold, node_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 Node = tuple[int, int]
 

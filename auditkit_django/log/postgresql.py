@@ -9,17 +9,13 @@ means no waiting and no deadlock; the unique keys are the backstop.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from psycopg import Cursor
-
+from auditkit_django.log.cursors import fetch_all, server_cursor
 from auditkit_django.log.heads import EntryRow, Head
 from auditkit_django.log.rows import ENTRY_TABLE, EVENT_TABLE, LOG_TABLE, PENDING_TABLE, EventRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 #: One round trip, first in the transaction. A host may run with another default isolation level.
@@ -69,14 +65,6 @@ WHERE l.tenant = b.tenant AND l.epoch = b.epoch AND l.size = b.old
 """
 
 
-@contextmanager
-def _cursor(connection: BaseDatabaseWrapper) -> Iterator[Any]:
-    # Binary results: timestamps, UUIDs and byte strings arrive ready, not as text to parse.
-    connection.ensure_connection()
-    with connection.wrap_database_errors, Cursor(connection.connection, binary=True) as cursor:
-        yield cursor
-
-
 def begin(connection: BaseDatabaseWrapper) -> None:
     """Settings of this transaction alone."""
     with connection.cursor() as cursor:
@@ -85,19 +73,15 @@ def begin(connection: BaseDatabaseWrapper) -> None:
 
 def waiting_tenants(connection: BaseDatabaseWrapper, *, after: str, limit: int) -> list[tuple[str, bool]]:
     """Tenants beyond ``after`` with pending rows, in order, each with whether it has a log."""
-    with _cursor(connection) as cursor:
-        cursor.execute(_WAITING, {"after": after, "limit": limit})
-        return [(tenant, has_log) for tenant, has_log in cursor.fetchall()]
+    return list(fetch_all(connection, _WAITING, {"after": after, "limit": limit}))
 
 
 def lock_heads(connection: BaseDatabaseWrapper, tenants: Sequence[str]) -> list[Head]:
     """The heads of the open logs of ``tenants``, locked to the end of the transaction; those held elsewhere are skipped."""
-    with _cursor(connection) as cursor:
-        cursor.execute(_LOCK, [list(tenants)])
-        return [
-            Head(tenant=tenant, epoch=epoch, origin=origin, size=size, hash=bytes(head_hash), time=time)
-            for tenant, epoch, origin, size, head_hash, time in cursor.fetchall()
-        ]
+    return [
+        Head(tenant=tenant, epoch=epoch, origin=origin, size=size, hash=bytes(head_hash), time=time)
+        for tenant, epoch, origin, size, head_hash, time in fetch_all(connection, _LOCK, [list(tenants)])
+    ]
 
 
 def read_pending(
@@ -105,15 +89,14 @@ def read_pending(
 ) -> list[tuple[int, str, EventRow | None]]:
     """Pointer id, tenant and event (None: it is gone) of the oldest pending rows of each of ``tenants``."""
     make = EventRow._make
-    with _cursor(connection) as cursor:
-        cursor.execute(_READ, {"tenants": list(tenants), "limit": limit})
-        return [(row[0], row[14], make(row[1:14]) if row[1] is not None else None) for row in cursor.fetchall()]
+    rows = fetch_all(connection, _READ, {"tenants": list(tenants), "limit": limit})
+    return [(row[0], row[14], make(row[1:14]) if row[1] is not None else None) for row in rows]
 
 
 def insert_entries(connection: BaseDatabaseWrapper, entries: Sequence[EntryRow]) -> None:
     """Write ``entries`` by COPY."""
     with (
-        _cursor(connection) as cursor,
+        server_cursor(connection) as cursor,
         cursor.copy(
             f"COPY {ENTRY_TABLE} (tenant, epoch, seq, event_id, body, leaf_hash) FROM STDIN (FORMAT BINARY)"
         ) as copy,
@@ -125,13 +108,13 @@ def insert_entries(connection: BaseDatabaseWrapper, entries: Sequence[EntryRow])
 
 def delete_pending(connection: BaseDatabaseWrapper, pointers: Sequence[tuple[str, int]]) -> None:
     """Delete the pointers ``(tenant, id)``."""
-    with _cursor(connection) as cursor:
+    with server_cursor(connection) as cursor:
         cursor.execute(_DELETE, [[tenant for tenant, _id in pointers], [id for _tenant, id in pointers]])
 
 
 def update_heads(connection: BaseDatabaseWrapper, heads: Sequence[Head], old_sizes: Sequence[int]) -> int:
     """Move the heads from their old sizes (compare-and-set); how many rows moved."""
-    with _cursor(connection) as cursor:
+    with server_cursor(connection) as cursor:
         cursor.execute(
             _UPDATE,
             [

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db.transaction import get_connection
 
+from auditkit_django.log.cursors import fetch_all
 from auditkit_django.log.rows import ENTRY_TABLE, EVENT_TABLE, EventRow
 from auditkit_django.models import Entry, Event
 
@@ -45,17 +46,11 @@ def stored_entries(tenant: str, epoch: int, *, start: int, using: str) -> Iterat
 
 
 def _read_postgresql(connection: BaseDatabaseWrapper, tenant: str, epoch: int, start: int) -> list[StoredEntry]:
-    from psycopg import Cursor
-
-    connection.ensure_connection()
     make = EventRow._make
-    # Binary results: a third of the time of Django's cursor, which parses every column from text.
-    with connection.wrap_database_errors, Cursor(connection.connection, binary=True) as cursor:
-        cursor.execute(_READ, (tenant, epoch, start, CHUNK))
-        return [
-            StoredEntry(row[0], row[1], row[2], row[3], make(row[4:]) if row[4] is not None else None)
-            for row in cursor.fetchall()
-        ]
+    return [
+        StoredEntry(row[0], row[1], row[2], row[3], make(row[4:]) if row[4] is not None else None)
+        for row in fetch_all(connection, _READ, (tenant, epoch, start, CHUNK))
+    ]
 
 
 def _read_by_orm(connection: BaseDatabaseWrapper, tenant: str, epoch: int, start: int) -> list[StoredEntry]:

@@ -7,14 +7,14 @@ PostgreSQL: one statement, ``SELECT auditkit_django_record(…)``; from 200 rows
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.transaction import get_connection
 
+from auditkit_django.log.cursors import server_cursor
 from auditkit_django.log.rows import EVENT_COLUMNS, EVENT_PLACES, EVENT_TABLE, PENDING_TABLE, EventRow
 from auditkit_django.log.waking import wake_on_commit
 
@@ -38,7 +38,7 @@ def write_event(row: EventRow, *, using: str = DEFAULT_DB_ALIAS, is_new: bool = 
     """
     connection = get_connection(using)
     if connection.vendor == "postgresql":
-        with _server_side_cursor(connection) as cursor:
+        with server_cursor(connection) as cursor:
             cursor.execute(_RECORD, row)
             has_written = bool(cursor.fetchone()[0])
     else:
@@ -71,26 +71,6 @@ def write_events(rows: Sequence[EventRow], *, using: str = DEFAULT_DB_ALIAS, sav
         else:
             _insert_rows(cursor, connection, rows)
         wake_on_commit(connection)
-
-
-@contextmanager
-def _server_side_cursor(connection: BaseDatabaseWrapper) -> Iterator[Any]:
-    """
-    A psycopg cursor that binds on the server: half the client's time of Django's, which quotes every value itself.
-
-    Whoever watches statements through Django (``execute_wrapper``, ``CaptureQueriesContext``, the debug toolbar) must
-    see ours: then it is Django's own cursor.
-    """
-    if connection.queries_logged or connection.execute_wrappers:
-        with connection.cursor() as cursor:
-            yield cursor
-        return
-    from psycopg import Cursor
-
-    connection.ensure_connection()
-    connection.validate_no_broken_transaction()
-    with connection.wrap_database_errors, Cursor(connection.connection) as cursor:
-        yield cursor
 
 
 def _exists(cursor: Any, row: EventRow) -> bool:

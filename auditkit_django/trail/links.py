@@ -22,9 +22,15 @@ class Links:
         self._namespace = match.namespace
         # Captured only: what path() or include() adds by itself is added again when the address is resolved.
         self._kwargs = {name: value for name, value in (match.captured_kwargs or {}).items() if name != "event_id"}
+        self._paths: dict[str, str] = {}
 
     def to(self, page: str, params: Mapping[str, object] | None = None, **kwargs: object) -> str:
         """The path of ``page``, with the query string of those ``params`` that have a value."""
-        path = reverse(f"{self._namespace}:{page}", kwargs={**self._kwargs, **kwargs})
+        path = self._path(page) if not kwargs else reverse(f"{self._namespace}:{page}", kwargs={**self._kwargs, **kwargs})
         query = urlencode({name: value for name, value in (params or {}).items() if value not in (None, "")})
         return f"{path}?{query}" if query else path
+
+    def _path(self, page: str) -> str:
+        if page not in self._paths:
+            self._paths[page] = reverse(f"{self._namespace}:{page}", kwargs=self._kwargs)
+        return self._paths[page]

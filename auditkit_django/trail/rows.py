@@ -175,7 +175,7 @@ def shown(value: object) -> str:
     if value is None:
         return "—"
     text = visible(value)
-    return f"“{text}”" if isinstance(value, str) and text != text.strip() or text == "" else text
+    return f"“{text}”" if not text or text != text.strip() else text
 
 
 def proof_of(event: ListedEvent) -> Proof | None:

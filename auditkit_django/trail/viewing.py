@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from django.http import HttpRequest
 
 from auditkit_django import auditlog
+from auditkit_django.recording.context import current
 
 SECONDS = 3600
 _KEY = "auditkit_viewed"
@@ -24,7 +25,8 @@ def record_viewing(request: HttpRequest, tenant: str, filters: Mapping[str, str]
     auditlog.event(
         action="audit.log.viewed",
         tenant=tenant,
-        actor=request.user,
+        # The context knows more than the request: an impersonator, an actor resolver.
+        actor=None if current() is not None else request.user,
         metadata={"filters": dict(filters)} if filters else None,
     )
     if session is not None:

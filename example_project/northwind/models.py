@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from typing import ClassVar
 
 from django.conf import settings
@@ -111,6 +113,19 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def give_secret(self) -> str:
+        """A new secret, to be shown once; saves the key."""
+        self.prefix = secrets.token_hex(4)
+        secret = f"nwk_{self.prefix}_{secrets.token_urlsafe(24)}"
+        self.secret_digest = _digest(secret)
+        self.save()
+        return secret
+
+    @classmethod
+    def with_secret(cls, secret: str) -> ApiKey | None:
+        """The key whose secret this is, a revoked one included."""
+        return cls.objects.select_related("organization").filter(secret_digest=_digest(secret)).first()
+
 
 class Project(models.Model):
     """What customers work on: the business record."""
@@ -127,3 +142,8 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+def _digest(secret: str) -> str:
+    # No salt and no slow hash: the secret is random, so nobody can guess it from its digest.
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -7,8 +7,11 @@ It shares no code with ``auditkit_django.ledger``, so that a mistake would have 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LIMIT = 70
 LEAVES = tuple(hashlib.sha256(b"\x00" + b"leaf %d" % index).digest() for index in range(LIMIT + 2))

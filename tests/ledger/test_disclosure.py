@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +13,9 @@ from auditkit_django.ledger import disclosure, strict_json
 from auditkit_django.ledger.disclosure import Disclosure
 from auditkit_django.ledger.errors import MalformedError
 from tests.ledger import vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SALT = bytes(range(16))
 SALT_TEXT = "AAECAwQFBgcICQoLDA0ODw"

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 from itertools import repeat
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -22,6 +20,10 @@ from auditkit_django.ledger.proofs import (
 )
 from tests.ledger import reference, vectors
 from tests.ledger.reference import LEAVES, Storage, mth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 SIZES = range(1, reference.LIMIT + 1)
 NO_SIZES = [-1, 2**63, True, 1.0, "1", None]

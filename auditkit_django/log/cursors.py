@@ -1,0 +1,40 @@
+"""
+psycopg's own cursor on Django's connection, for the two hot paths on PostgreSQL.
+
+It binds on the server, where Django's quotes every value on the client, and returns binary results: timestamps, UUIDs
+and byte strings arrive ready. Whoever watches statements through Django (``execute_wrapper``, ``CaptureQueriesContext``,
+the debug toolbar) must see ours too: then it is Django's cursor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+@contextmanager
+def server_cursor(connection: BaseDatabaseWrapper) -> Iterator[Any]:
+    """A cursor that binds on the server; errors are Django's."""
+    if connection.queries_logged or connection.execute_wrappers:
+        with connection.cursor() as cursor:
+            yield cursor
+        return
+    from psycopg import Cursor
+
+    connection.ensure_connection()
+    connection.validate_no_broken_transaction()
+    with connection.wrap_database_errors, Cursor(connection.connection) as cursor:
+        yield cursor
+
+
+def fetch_all(connection: BaseDatabaseWrapper, sql: str, params: object) -> Sequence[Any]:
+    """All rows of a SELECT, in binary form."""
+    from psycopg import Cursor
+
+    connection.ensure_connection()
+    with connection.wrap_database_errors, Cursor(connection.connection) as cursor:
+        return cursor.execute(sql, params, binary=True).fetchall()  # type: ignore[arg-type]

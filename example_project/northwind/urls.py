@@ -1,0 +1,41 @@
+"""URLs of the product."""
+
+from __future__ import annotations
+
+from django.contrib.auth.views import LogoutView
+from django.urls import include, path
+
+from example_project.northwind import api
+from example_project.northwind.views import accounts, keys, members, organization, projects
+
+_in_organization = [
+    path("", organization.dashboard, name="dashboard"),
+    path("members/", members.MembersPage.as_view(), name="members"),
+    path("members/<int:membership_id>/role/", members.change_role, name="change-role"),
+    path("members/<int:membership_id>/remove/", members.remove_member, name="remove-member"),
+    path("invitations/<int:invitation_id>/revoke/", members.revoke_invitation, name="revoke-invitation"),
+    path("keys/", keys.ApiKeysPage.as_view(), name="keys"),
+    path("keys/<int:key_id>/rotate/", keys.rotate_key, name="rotate-key"),
+    path("keys/<int:key_id>/revoke/", keys.revoke_key, name="revoke-key"),
+    path("projects/", projects.ProjectsPage.as_view(), name="projects"),
+    path("projects/export.csv", projects.export_projects, name="export-projects"),
+    path("projects/<int:project_id>/", projects.ProjectPage.as_view(), name="project"),
+    path("projects/<int:project_id>/archive/", projects.archive_project, name="archive-project"),
+    path("projects/<int:project_id>/restore/", projects.restore_project, name="restore-project"),
+    path("projects/<int:project_id>/delete/", projects.delete_project, name="delete-project"),
+    path("billing/", organization.BillingPage.as_view(), name="billing"),
+    path("settings/", organization.SettingsPage.as_view(), name="settings"),
+    path("settings/name/", organization.rename, name="rename"),
+    path("audit/", include("auditkit_django.trail.urls")),
+]
+
+urlpatterns = [
+    path("", accounts.home, name="home"),
+    path("sign-up/", accounts.SignUpPage.as_view(), name="sign-up"),
+    path("sign-in/", accounts.SignInPage.as_view(), name="login"),
+    path("sign-out/", LogoutView.as_view(), name="logout"),
+    path("password/", accounts.PasswordPage.as_view(), name="password"),
+    path("invitations/<str:token>/", accounts.InvitationPage.as_view(), name="invitation"),
+    path("o/<slug:org>/", include(_in_organization)),
+    path("api/v1/projects/", api.projects, name="api-projects"),
+]

@@ -1,0 +1,1 @@
+"""Pages: they check forms, call services, and answer."""
