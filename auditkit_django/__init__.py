@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from auditkit_django.hooks.decorators import audited as audited
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "auditlog", "audited"]
+__all__ = ["__version__", "audited", "auditlog"]
 
 _LAZY = {"auditlog": ("auditkit_django.auditlog", None), "audited": ("auditkit_django.hooks.decorators", "audited")}
 

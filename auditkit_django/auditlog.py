@@ -103,7 +103,7 @@ def context(
     return _context(actor=actor, tenant=tenant, on_behalf_of=on_behalf_of, request=request, **facts)
 
 
-def list(  # noqa: A001  (the verb of the public API)
+def list(
     tenant: object,
     *,
     action: str | None = None,
@@ -144,7 +144,7 @@ def export_evidence(
     *,
     start: datetime | None = None,
     end: datetime | None = None,
-    format: Literal["csv", "jsonl"] = "csv",  # noqa: A002  (the word of the public API)
+    format: Literal["csv", "jsonl"] = "csv",
     file: IO[str] | None = None,
 ) -> Iterator[str] | int:
     """

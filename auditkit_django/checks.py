@@ -33,20 +33,29 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
     """E001 unknown key, E002 value, E003 dotted path, E004 USE_TZ."""
     configured = getattr(django_settings, "AUDITKIT", {}) or {}
     found: list[CheckMessage] = [
-        Error(f"AUDITKIT has no setting {name!r}.", hint=f"Known: {', '.join(sorted(known_settings()))}.", id="auditkit.E001")
+        Error(
+            f"AUDITKIT has no setting {name!r}.",
+            hint=f"Known: {', '.join(sorted(known_settings()))}.",
+            id="auditkit.E001",
+        )
         for name in sorted(configured.keys() - known_settings())
     ]
     for name, allowed in _CHOICES.items():
         if getattr(settings, name) not in allowed:
             wanted = ", ".join(repr(value) for value in allowed)
-            found.append(Error(f"AUDITKIT[{name!r}] is {getattr(settings, name)!r}, wanted one of {wanted}.", id="auditkit.E002"))
+            found.append(
+                Error(f"AUDITKIT[{name!r}] is {getattr(settings, name)!r}, wanted one of {wanted}.", id="auditkit.E002")
+            )
     for name in _CEILINGS:
         value, ceiling = getattr(settings, name), vars(AuditkitSettings)[name]
         if type(value) is not int or not 1024 <= value <= ceiling:
             found.append(Error(f"AUDITKIT[{name!r}] is {value!r}, wanted 1024 to {ceiling}.", id="auditkit.E002"))
     if type(settings.TRUSTED_PROXY_COUNT) is not int or settings.TRUSTED_PROXY_COUNT < 0:
         found.append(
-            Error(f"AUDITKIT['TRUSTED_PROXY_COUNT'] is {settings.TRUSTED_PROXY_COUNT!r}, wanted 0 or more.", id="auditkit.E002")
+            Error(
+                f"AUDITKIT['TRUSTED_PROXY_COUNT'] is {settings.TRUSTED_PROXY_COUNT!r}, wanted 0 or more.",
+                id="auditkit.E002",
+            )
         )
     for name in _DOTTED:
         value = getattr(settings, name)
@@ -54,7 +63,11 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
             found += _unimportable(name, value)
     if not django_settings.USE_TZ:
         found.append(
-            Error("auditkit_django needs USE_TZ = True.", hint="Audit times are moments, not wall clocks.", id="auditkit.E004")
+            Error(
+                "auditkit_django needs USE_TZ = True.",
+                hint="Audit times are moments, not wall clocks.",
+                id="auditkit.E004",
+            )
         )
     return found
 

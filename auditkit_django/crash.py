@@ -10,5 +10,5 @@ _CRASH_AT = os.environ.get("AUDITKIT_CRASH_AT", "")
 
 def crash_point(name: str) -> None:
     """Die by SIGKILL here, if the environment asked for ``name`` when the process started."""
-    if _CRASH_AT and _CRASH_AT == name:
+    if _CRASH_AT and name == _CRASH_AT:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -22,7 +22,9 @@ def tenant_key(tenant: object) -> str:
     if isinstance(tenant, Model):
         key = getattr(tenant, settings.TENANT_KEY)
         if key is None or key == "":
-            raise MissingTenantError(f"tenant: got an unsaved {type(tenant).__name__}, wanted one with a key: save it first")
+            raise MissingTenantError(
+                f"tenant: got an unsaved {type(tenant).__name__}, wanted one with a key: save it first"
+            )
         text = str(key)
     elif type(tenant) is str:
         text = tenant

@@ -31,7 +31,7 @@ COLUMNS = (
 _FORMULA_SIGNS = tuple("=+-@\t\r\n\0'＝＋－＠")  # noqa: RUF001  (full-width forms are formula signs to spreadsheets)
 
 
-def export(tenant: str, chosen: EventFilter, *, format: Format, file: IO[str] | None = None) -> Iterator[str] | int:  # noqa: A002
+def export(tenant: str, chosen: EventFilter, *, format: Format, file: IO[str] | None = None) -> Iterator[str] | int:
     """
     The matching events, oldest first, as lines; with ``file`` written there, and the number of events instead.
 
@@ -75,7 +75,7 @@ def neutralised(cell: str) -> str:
 
 def restored(cell: str) -> str:
     """The cell that :func:`neutralised` was given."""
-    return cell[1:] if cell.startswith("'") else cell
+    return cell.removeprefix("'")
 
 
 def _cells(event: ListedEvent) -> list[str]:

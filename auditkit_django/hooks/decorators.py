@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from inspect import iscoroutinefunction, isclass
+from inspect import isclass, iscoroutinefunction
 from typing import Any, TypeVar, cast
 
 from asgiref.sync import sync_to_async
@@ -91,9 +91,7 @@ def audited(
     Raises:
         TypeError: Something other than a function or a view class is decorated.
     """
-    audit = _Audit(
-        action=action, resource=resource, tenant=tenant, actor=actor, metadata=metadata, changes=changes
-    )
+    audit = _Audit(action=action, resource=resource, tenant=tenant, actor=actor, metadata=metadata, changes=changes)
 
     def decorate(decorated: _T) -> _T:
         if isclass(decorated):

@@ -11,7 +11,11 @@ erased or withheld without breaking it::
 A digest covers the exact array text, so the text is kept verbatim and is never written a second time. All disclosures
 of an event are stored as one JSON object text, members sorted by name, array texts verbatim::
 
-    {"actor":["<salt>","actor",{"id":"7","type":"user"}],"context":["<salt>","context",{"ip":"192.0.2.7"}]}
+    {"actor":["<salt>","actor",{"id":"7","type":"user"}],
+    "context":["<salt>","context",{"ip":"192.0.2.7"}]}
+
+Members stand on lines of their own: an array text never holds a raw newline, so the text is split again without
+reading the values, which is most of what verifying a million events costs.
 """
 
 from __future__ import annotations
@@ -30,6 +34,8 @@ from auditkit_django.ledger.errors import MalformedError, excerpt
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: Between the members of an event's object text.
+SEPARATOR = ",\n"
 #: 128 bits, the size that RFC 9901, section 9.3 recommends: a short value behind a digest cannot be guessed.
 SALT_BYTES = 16
 
@@ -146,20 +152,31 @@ def join(texts: Mapping[str, str]) -> str:
     for name in texts:
         if not _NAME.fullmatch(name):
             raise MalformedError(f"name: got {excerpt(name)}, wanted lower-case letters, digits and underscores")
-    return "{" + ",".join([f'"{name}":{texts[name]}' for name in sorted(texts)]) + "}"
+    return "{" + SEPARATOR.join([f'"{name}":{texts[name]}' for name in sorted(texts)]) + "}"
 
 
 def split(text: str) -> dict[str, str]:
     """
     The array texts in the object text of an event, verbatim, by field name: ready for ``digest_of_json``.
 
-    Does not look for names that are used twice inside a value; who reads values takes ``split_with_values``.
+    Cuts at the lines alone and does not read the values: a digest binds the exact text, whatever it holds. Who reads
+    values takes ``split_with_values``.
 
     Raises:
-        MalformedError: Names unsorted or repeated, a member that is not a disclosure of its own name, white space
-            between members, or trailing data.
+        MalformedError: Names unsorted or repeated, a member that is not an array, or text between members.
     """
-    return {name: array_text for name, (array_text, _) in _members(text, _LOOSE).items()}
+    found: dict[str, str] = {}
+    last = ""
+    if text[:1] != "{" or text[-1:] != "}":
+        raise MalformedError(f"disclosures: got {excerpt(text)}, wanted an object text")
+    for member in text[1:-1].split(SEPARATOR) if text != "{}" else ():
+        name, _colon, array_text = member.partition(":")
+        name, quotes = name[1:-1], name[:1] + name[-1:]
+        if quotes != '""' or name <= last or array_text[:1] != "[" or array_text[-1:] != "]":
+            raise MalformedError(f"disclosures: got {excerpt(member)}, wanted members sorted, one to a line")
+        found[name] = array_text
+        last = name
+    return found
 
 
 def split_with_values(text: str) -> dict[str, tuple[str, object]]:
@@ -169,18 +186,18 @@ def split_with_values(text: str) -> dict[str, tuple[str, object]]:
     Raises:
         MalformedError: As ``split``, and a value that ``parse`` refuses.
     """
-    found = _members(text, strict_json.DECODER)
+    found = _members(text)
     _refuse_surrogates(text, found)
     return found
 
 
-def _members(text: str, decoder: json.JSONDecoder) -> dict[str, tuple[str, object]]:
+def _members(text: str) -> dict[str, tuple[str, object]]:
     found: dict[str, tuple[str, object]] = {}
     at, last = 0, ""
     try:
         while member := _MEMBER.match(text, at):
             name, start = member[1], member.end()
-            array, at = decoder.raw_decode(text, start)
+            array, at = strict_json.DECODER.raw_decode(text, start)
             if len(array) != 3 or array[1] != name or type(array[0]) is not str:
                 raise ValueError(f"another shape or name in {name}")
             if name <= last:
@@ -220,6 +237,5 @@ def _base64url(data: bytes) -> str:
 
 _TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
-_LOOSE = json.JSONDecoder()
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_MEMBER = re.compile(r'(?:\A\{|(?<=\]),)"([a-z][a-z0-9_]*)":(?=\[)')
+_MEMBER = re.compile(r'(?:\A\{|(?<=\]),\n)"([a-z][a-z0-9_]*)":(?=\[)')

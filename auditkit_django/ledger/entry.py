@@ -107,7 +107,7 @@ def assemble(
     log: str,
     seq: int,
     prev_b64: str,
-    id: str,  # noqa: A002  the member's name
+    id: str,
     time: str,
     at: str,
     rec: str,

@@ -154,7 +154,9 @@ def _append_to(
         crash_point("append.deleted")
         moved = store.update_heads(connection, [batch.head for batch in batches], [batch.old_size for batch in batches])
         if moved != len(batches):
-            raise AppendError(f"append: {moved} of {len(batches)} heads moved, wanted all: another writer changed a locked head")
+            raise AppendError(
+                f"append: {moved} of {len(batches)} heads moved, wanted all: another writer changed a locked head"
+            )
         crash_point("append.updated")
     crash_point("append.committed")
     is_full = any(len(batch.pointers) >= limit for batch in batches)

@@ -151,7 +151,9 @@ def _diagnose_copies(stored: StoredEntry, event: EventRow, opened: dict[str, obj
             wanted = source.get(part) if isinstance(source, dict) else None
             got = getattr(event, f"{role}_{part}")
             if got != wanted:
-                yield _finding("event.column", stored, f"{role}_{part}: the column says {got!r}, the event discloses {wanted!r}")
+                yield _finding(
+                    "event.column", stored, f"{role}_{part}: the column says {got!r}, the event discloses {wanted!r}"
+                )
 
 
 def _time_text(moment: object) -> str:

@@ -8,7 +8,7 @@ the debug toolbar) must see ours too: then it is Django's cursor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +31,13 @@ def server_cursor(connection: BaseDatabaseWrapper) -> Iterator[Any]:
         yield cursor
 
 
-def fetch_all(connection: BaseDatabaseWrapper, sql: str, params: object) -> Sequence[Any]:
+def fetch_all(
+    connection: BaseDatabaseWrapper, sql: str, params: Sequence[object] | Mapping[str, object]
+) -> Sequence[Any]:
     """All rows of a SELECT, in binary form."""
     from psycopg import Cursor
 
     connection.ensure_connection()
     with connection.wrap_database_errors, Cursor(connection.connection) as cursor:
-        return cursor.execute(sql, params, binary=True).fetchall()  # type: ignore[arg-type]
+        rows: Sequence[Any] = cursor.execute(sql, params, binary=True).fetchall()
+        return rows

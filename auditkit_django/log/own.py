@@ -39,7 +39,9 @@ def quarantine_event(poison: EventRow, *, tenant: str, reason: str, now: datetim
     )
 
 
-def _own_event(tenant: str, action_name: str, *, target: Target, metadata: Mapping[str, object], now: datetime) -> EventRow:
+def _own_event(
+    tenant: str, action_name: str, *, target: Target, metadata: Mapping[str, object], now: datetime
+) -> EventRow:
     action = actions.get(action_name)
     assert action is not None, action_name
     values = {"actor": SYSTEM.as_value(), "metadata": metadata, "targets": [target.as_value()]}

@@ -42,7 +42,9 @@ def reconcile(tenant: str, *, using: str = DEFAULT_DB_ALIAS) -> int:
     connection = get_connection(using)
     found = unlogged_events(tenant, using=using)
     if found:
-        logger.error("auditkit: %d events of tenant %s had neither entry nor pointer and are queued again", len(found), tenant)
+        logger.error(
+            "auditkit: %d events of tenant %s had neither entry nor pointer and are queued again", len(found), tenant
+        )
         ids = [id if connection.vendor == "postgresql" else id.hex for id in found]
         with transaction.atomic(using=using), connection.cursor() as cursor:
             cursor.executemany(

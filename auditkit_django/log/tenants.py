@@ -17,11 +17,7 @@ def known_tenants(*, using: str = DEFAULT_DB_ALIAS) -> Iterator[str]:
     """
     after = ""
     while True:
-        nexts = [
-            tenant
-            for model in (Log, Entry, Event, Pending)
-            if (tenant := _next(model, after, using)) is not None
-        ]
+        nexts = [tenant for model in (Log, Entry, Event, Pending) if (tenant := _next(model, after, using)) is not None]
         if not nexts:
             return
         after = min(nexts)

@@ -60,7 +60,12 @@ class Appender(threading.Thread):
                 if not self._is_stopping:
                     time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-        connections[self.alias].close()
+        try:
+            self._drain()
+        except Exception:
+            logger.exception("auditkit: appending failed at exit; the events stay pending")
+        finally:
+            connections[self.alias].close()
 
     def _drain(self) -> None:
         pause = CONTENDED_SECONDS
@@ -100,11 +105,11 @@ def stop_all() -> None:
 
 def _forget_after_fork() -> None:
     # Threads do not survive a fork: a pre-forking server's children start their own.
-    global _lock
-    _lock = threading.Lock()
     _appenders.clear()
+    _lock.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_after_fork)
+    # Held across the fork, so that no child inherits it locked by a thread that is gone.
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_forget_after_fork)
 atexit.register(stop_all)

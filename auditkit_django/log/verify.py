@@ -159,7 +159,9 @@ def _check_head(walk: Walk, log: Log) -> Iterator[Finding]:
             seq=log.size,
         )
     if walk.seq == log.size and walk.prev is not None and bytes(log.head_hash) != walk.prev:
-        yield Finding(code="log.head", message="the head hash in the log's row is not the last entry's leaf hash", seq=last)
+        yield Finding(
+            code="log.head", message="the head hash in the log's row is not the last entry's leaf hash", seq=last
+        )
     if walk.seq == log.size and walk.time and format_time(log.head_time) != walk.time:
         yield Finding(code="log.head", message="the head time in the log's row is not the last entry's", seq=last)
 
@@ -182,7 +184,7 @@ def _check_outside(log: Log, *, using: str) -> Iterator[Finding]:
 
 def _check_quarantined(stored: StoredEntry, event: EventRow) -> Iterator[Finding]:
     """Step 6, for one quarantine entry: the poison event is still the one whose digest it carries."""
-    poison = Event.objects.filter(tenant=event.tenant, id=event.target_id).values_list(*EventRow._fields).first()
+    poison = Event.objects.filter(tenant=event.tenant, id=event.target_id or "").values_list(*EventRow._fields).first()
     try:
         metadata = split_with_values(event.disclosures or "{}")["metadata"][1]
     except (MalformedError, KeyError):
@@ -225,7 +227,7 @@ def _without_log(tenant: str, started_at: datetime, *, using: str) -> VerifyRepo
 
 
 def _report(walk: Walk, log: Log, *, first: int, started_at: datetime, using: str) -> VerifyReport:
-    gaps = ()
+    gaps: tuple[Finding, ...] = ()
     if first > 0:
         gaps = (Finding(code="check.partial", message=f"entries 0 to {first - 1} were not checked", seq=0),)
     findings = sorted(walk.findings, key=lambda finding: (finding.seq is None, finding.seq or 0))

@@ -89,7 +89,9 @@ class Worker:
         return bool(result.total)
 
     def _tenants(self) -> Iterator[str]:
-        yield from Log.objects.using(self.using).filter(state=Log.State.OPEN).values_list("tenant", flat=True).iterator()
+        yield from (
+            Log.objects.using(self.using).filter(state=Log.State.OPEN).values_list("tenant", flat=True).iterator()
+        )
 
     def _report(self, events_per_second: float) -> None:
         state = self.health(events_per_second)

@@ -59,7 +59,8 @@ def write_again(row: EventRow, *, using: str) -> None:
 def insert_own_event(connection: BaseDatabaseWrapper, row: EventRow) -> None:
     """Write an event of the log itself, without a pointer: its entry is made in the same transaction."""
     with connection.cursor() as cursor:
-        cursor.execute(f"INSERT INTO {EVENT_TABLE} ({EVENT_COLUMNS}) VALUES ({EVENT_PLACES})", _adapt(connection, row))
+        sql = f"INSERT INTO {EVENT_TABLE} ({EVENT_COLUMNS}) VALUES ({EVENT_PLACES})"
+        cursor.execute(sql, _adapt(connection, row))
 
 
 def write_events(rows: Sequence[EventRow], *, using: str = DEFAULT_DB_ALIAS, savepoint: bool = False) -> None:
@@ -100,7 +101,7 @@ def _copy_rows(cursor: Any, rows: Sequence[EventRow]) -> None:
             copy.write_row((row.tenant, row.id))
 
 
-def _adapt(connection: BaseDatabaseWrapper, row: EventRow) -> Sequence[object]:
+def _adapt(connection: BaseDatabaseWrapper, row: EventRow) -> Sequence[Any]:
     if connection.vendor == "postgresql":
         return row
     adapt_time = connection.ops.adapt_datetimefield_value

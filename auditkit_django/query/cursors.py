@@ -31,7 +31,9 @@ def load_cursor(cursor: str, *, scope: str) -> tuple[datetime, UUID]:
         moment, event_id = signing.loads(cursor, salt=_salt(scope))
         return datetime.fromisoformat(moment), UUID(event_id)
     except (signing.BadSignature, ValueError, TypeError) as exc:
-        raise MalformedError(f"cursor: got {cursor[:20]!r}…, wanted one of this tenant's listing with the same filter") from exc
+        raise MalformedError(
+            f"cursor: got {cursor[:20]!r}…, wanted one of this tenant's listing with the same filter"
+        ) from exc
 
 
 def _salt(scope: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import Error, router
@@ -14,7 +14,7 @@ from auditkit_django.log.writing import write_events
 from auditkit_django.models import Event
 from auditkit_django.recording import losses
 from auditkit_django.recording.encoding import encode_row
-from auditkit_django.recording.record import build_draft
+from auditkit_django.recording.record import build_draft, follow
 
 if TYPE_CHECKING:
     from auditkit_django.log.rows import EventRow
@@ -64,11 +64,14 @@ class Batch:
                 raise RecordingError(f"batch of {len(self._rows)}: not recorded, the database answered: {exc}") from exc
             for row in self._rows:
                 losses.LOSSES.add(row.action, exc)
+        else:
+            for row in self._rows:
+                follow(row, using=self._using)
         ids = [row.id for row in self._rows]
         self._rows = []
         return ids
 
-    def __enter__(self) -> Batch:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -77,4 +80,3 @@ class Batch:
         if exc_type is not None:
             self._rows = [row for row in self._rows if row.outcome != "success"]
         self.commit()
-

@@ -27,16 +27,21 @@ from auditkit_django.recording.redaction import REDACTED, is_secret_name, redact
 REPLACEMENT: Final = "�"
 _UNSAFE: Final = re.compile("[\x00\ud800-\udfff]")
 _MAX_NOTES: Final = 20
+#: More items than this cannot fit into any event: lists of lists are cut before they are walked.
+_MAX_ITEMS: Final = 8192
+#: A secret that the limit would cut in two is still found whole.
+_OVERLAP: Final = 4096
 
 
 class Notes:
     """What cleaning changed, by path: ``redacted``, ``repaired``, ``truncated``."""
 
-    __slots__ = ("found", "keys")
+    __slots__ = ("found", "items", "keys")
 
     def __init__(self) -> None:
         self.found: dict[str, list[str]] = {}
         self.keys = 0
+        self.items = 0
 
     def add(self, kind: str, path: str) -> None:
         """Note that the value at ``path`` was changed; the first few of each kind are kept."""
@@ -55,14 +60,14 @@ def clean_text(text: str, *, path: str, notes: Notes, limit: int = MAX_STRING) -
     """``text`` cut to ``limit`` characters, repaired and redacted."""
     if len(text) > limit:
         notes.truncated(path, f"{len(text)} characters", f"at most {limit}")
-        text = text[:limit]
+        text = text[: limit + _OVERLAP]
     if _UNSAFE.search(text):
         notes.add("repaired", path)
         text = _UNSAFE.sub(REPLACEMENT, text)
     safe = redact(text)
     if safe is not text and safe != text:
         notes.add("redacted", path)
-    return safe
+    return safe[:limit]
 
 
 def clean(value: object, *, path: str, notes: Notes, depth: int = 0) -> object:
@@ -120,11 +125,13 @@ def _clean_mapping(value: Mapping[object, object], *, path: str, notes: Notes, d
 def _clean_key(key: object, *, path: str, notes: Notes) -> str:
     if type(key) is str:
         name = key
+    elif isinstance(key, int) and not isinstance(key, (bool, Enum)):
+        name = str(_clean_integer(key, path=f"{path} (a key)", notes=notes))
     elif isinstance(key, (str, int, UUID, Promise)) and not isinstance(key, bool):
         name = str(key.value) if isinstance(key, Enum) else str(key)
     else:
         raise MalformedError(f"{path}: got a key of type {type(key).__name__}, wanted text")
-    if len(name) > MAX_KEY or _UNSAFE.search(name):
+    if len(name) > MAX_KEY or _UNSAFE.search(name) or redact(name) != name:
         name = clean_text(name, path=f"{path} (a key)", notes=notes, limit=MAX_KEY)
     return name
 
@@ -134,6 +141,10 @@ def _clean_items(value: Iterable[object], *, path: str, notes: Notes, depth: int
     if len(items) > MAX_KEYS:
         notes.truncated(path, f"{len(items)} items", f"at most {MAX_KEYS}")
         items = items[:MAX_KEYS]
+    notes.items += len(items)
+    if notes.items > _MAX_ITEMS:
+        notes.truncated(path, f"more than {_MAX_ITEMS} items in all", f"at most {_MAX_ITEMS}")
+        return []
     return [clean(item, path=f"{path}[{index}]", notes=notes, depth=depth + 1) for index, item in enumerate(items)]
 
 

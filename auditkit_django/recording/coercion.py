@@ -78,7 +78,7 @@ def target_from(value: object) -> Target:
 
 def targets_from(resource: object, targets: Iterable[object]) -> tuple[Target, ...]:
     """``resource`` first, then ``targets``; at most 20."""
-    found = () if resource is None else (target_from(resource),)
+    found: tuple[Target, ...] = () if resource is None else (target_from(resource),)
     if targets:
         found += tuple(target_from(target) for target in targets)
     if len(found) > MAX_TARGETS:

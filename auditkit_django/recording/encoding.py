@@ -11,7 +11,7 @@ from functools import lru_cache
 from auditkit_django.conf import settings
 from auditkit_django.drafts import MAX_NAME, Actor, Change, EventDraft, Target
 from auditkit_django.exceptions import MalformedError
-from auditkit_django.ledger.disclosure import SALT_BYTES, encode_value
+from auditkit_django.ledger.disclosure import SALT_BYTES, SEPARATOR, encode_value
 from auditkit_django.log.rows import EventRow
 from auditkit_django.recording.cleaning import Notes, clean, clean_text
 from auditkit_django.recording.context import ContextFacts
@@ -82,7 +82,7 @@ def _disclose(texts: Mapping[str, str]) -> str:
     for index, (name, text) in enumerate(texts.items()):
         salt = b2a_base64(random[SALT_BYTES * index : SALT_BYTES * (index + 1)], newline=False)[:22]
         members.append(f'"{name}":["{salt.decode("ascii").translate(_URL_SAFE)}","{name}",{text}]')
-    return "{" + ",".join(members) + "}"
+    return "{" + SEPARATOR.join(members) + "}"
 
 
 _URL_SAFE = str.maketrans("+/", "-_")
@@ -133,7 +133,9 @@ def _encode_context(context: Mapping[str, object], notes: Notes) -> str:
 def _encode_facts(facts: Mapping[str, object], notes: Notes) -> str:
     # The session is a digest under a name that would else be redacted.
     cleaned = {
-        name: clean(value, path=f"context.{name}", notes=notes) if name == "session" or not is_secret_name(name) else REDACTED
+        name: clean(value, path=f"context.{name}", notes=notes)
+        if name == "session" or not is_secret_name(name)
+        else REDACTED
         for name, value in facts.items()
     }
     return _fit("context", encode_value(cleaned), _MAX_CONTEXT_BYTES, notes)

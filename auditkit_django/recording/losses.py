@@ -37,7 +37,9 @@ class Losses:
             name = str(action)[:96]
             if name in self._actions or len(self._actions) < 50:
                 self._actions[name] = self._actions.get(name, 0) + 1
-        logger.error("auditkit: event %s was lost (%d since the last report): %s", action, self.count, error, exc_info=error)
+        logger.error(
+            "auditkit: event %s was lost (%d since the last report): %s", action, self.count, error, exc_info=error
+        )
         event_lost.send_robust(sender=Event, action=action, error=error)
 
     def report(self, *, using: str) -> None:

@@ -25,6 +25,7 @@ from auditkit_django.drafts import Actor, Change, EventDraft, Outcome, Severity
 from auditkit_django.exceptions import AuditkitError, MalformedError, RecordingError, UnknownActionError
 from auditkit_django.ledger.entry import ACTION_PATTERN, OUTCOMES, SEVERITIES
 from auditkit_django.log.identity import id_of_key, new_id
+from auditkit_django.log.rows import EventRow
 from auditkit_django.log.writing import write_event
 from auditkit_django.models import Event
 from auditkit_django.recording import context as contexts
@@ -92,7 +93,8 @@ def record(
         )
         return write_draft(draft, using=alias)
     except (AuditkitError, Error) as exc:
-        return _failed(exc, action=action)
+        _failed(exc, action=action)
+        return None
 
 
 def build_draft(
@@ -111,7 +113,7 @@ def build_draft(
     idempotency_key: str | None = None,
 ) -> EventDraft:
     """The draft of one event, with actor, tenant and facts of the context where none are given. No SQL of its own."""
-    words = _words_of(action, settings.UNKNOWN_ACTION)
+    words = _words_of(action if isinstance(action, str) else repr(action), settings.UNKNOWN_ACTION)
     context = contexts.current()
     if tenant is None and context is not None:
         tenant = context.resolve_tenant()
@@ -159,14 +161,19 @@ def write_draft(draft: EventDraft, *, using: str) -> UUID:
     if not has_written:
         check_same(draft, using=using)
         return draft.id
-    if draft.outcome != "success" and get_connection(using).in_atomic_block:
-        context = contexts.current()
-        (context.survivors if context is not None else survival.ORPHANS).watch(row, using)
-    if event_recorded.has_listeners(Event):
-        event_recorded.send(sender=Event, id=draft.id, tenant=draft.tenant, action=draft.action)
+    follow(row, using=using)
     if losses.LOSSES.count:
         losses.LOSSES.report(using=using)
     return draft.id
+
+
+def follow(row: EventRow, *, using: str) -> None:
+    """What comes after an event was written: a failure or denial is watched for its rollback, receivers are told."""
+    if row.outcome != "success" and get_connection(using).in_atomic_block:
+        context = contexts.current()
+        (context.survivors if context is not None else survival.ORPHANS).watch(row, using)
+    if event_recorded.has_listeners(Event):
+        event_recorded.send(sender=Event, id=row.id, tenant=row.tenant, action=row.action)
 
 
 def _failed(exc: Exception, *, action: str) -> None:
@@ -182,7 +189,7 @@ def _failed(exc: Exception, *, action: str) -> None:
 def _words_of(name: str, unknown_action: str) -> _Words:
     action = actions.get(name) if isinstance(name, str) else None
     if action is not None:
-        return _Words(action.name, action.category, cast("Severity", action.severity), cast("Outcome", action.outcome))
+        return _Words(action.name, action.category, action.severity, action.outcome)
     if not isinstance(name, str) or not ACTION_PATTERN.fullmatch(name):
         raise MalformedError(f'action: got {str(name)[:80]!r}, wanted a dotted name such as "invoice.approved"')
     if unknown_action == "error":
@@ -208,7 +215,9 @@ def _process(processor: object, draft: EventDraft) -> EventDraft:
     function = resolve(processor)  # type: ignore[arg-type]
     result = function(draft) if function is not None else draft
     if not isinstance(result, EventDraft):
-        raise ImproperlyConfigured(f"AUDITKIT['PROCESSORS']: {processor} returned {type(result).__name__}, wanted EventDraft")
+        raise ImproperlyConfigured(
+            f"AUDITKIT['PROCESSORS']: {processor} returned {type(result).__name__}, wanted EventDraft"
+        )
     return result
 
 
@@ -223,7 +232,9 @@ def _checked_time(moment: object, now: datetime) -> datetime:
         raise MalformedError(f"occurred_at: got {moment!r:.60}, wanted an aware datetime")
     ahead = timedelta(seconds=settings.MAX_FUTURE_SECONDS)
     if moment > now + ahead:
-        raise MalformedError(f"occurred_at: got {moment.isoformat()}, wanted at most {ahead} after now ({now.isoformat()})")
+        raise MalformedError(
+            f"occurred_at: got {moment.isoformat()}, wanted at most {ahead} after now ({now.isoformat()})"
+        )
     return moment
 
 

@@ -13,12 +13,14 @@ import uuid
 from typing import TYPE_CHECKING
 
 from auditkit_django.conf import settings
-from auditkit_django.recording.redaction import REDACTED, is_secret_name
+from auditkit_django.recording.redaction import REDACTED, is_secret_name, redact
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LONGEST = 4096
+_KEPT = 512
 
 
 def facts(request: HttpRequest, request_id: str) -> dict[str, object]:
@@ -26,13 +28,18 @@ def facts(request: HttpRequest, request_id: str) -> dict[str, object]:
     found: dict[str, object] = {
         "source": "web",
         "ip": client_ip(request),
-        "user_agent": request.META.get("HTTP_USER_AGENT", "")[:512] or None,
+        "user_agent": _cut(request.META.get("HTTP_USER_AGENT", "")) or None,
         "request_id": request_id,
         "method": request.method,
-        "path": safe_path(request)[:512],
+        "path": _cut(safe_path(request)),
         "session": session_digest(request),
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _cut(text: str) -> str:
+    # Redacted before it is cut: half a secret is not recognised as one.
+    return redact(text[:_LONGEST])[:_KEPT]
 
 
 def client_ip(request: HttpRequest) -> str | None:

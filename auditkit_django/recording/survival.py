@@ -8,6 +8,7 @@ own list of commit callbacks: a rollback drops ours, a commit runs it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from typing import TYPE_CHECKING
@@ -65,12 +66,16 @@ class Survivors:
         Never raises: the exception that caused the rollback is already on its way and is the one to see.
         """
         waiting, self._waiting = self._waiting, []
+        if waiting and _is_in_event_loop():
+            # Their connection belongs to another thread, and this one may not wait for the database.
+            (_LEFT if outer is None else outer._waiting).extend(waiting)
+            return
         for survivor in waiting:
             if survivor.has_committed:
                 continue
             connection = get_connection(survivor.using)
             if survivor.is_waiting(connection) or connection.needs_rollback:
-                (outer or ORPHANS)._waiting.append(survivor)
+                (ORPHANS if outer is None else outer)._waiting.append(survivor)
                 continue
             try:
                 write_again(survivor.row, using=survivor.using)
@@ -78,8 +83,28 @@ class Survivors:
                 logger.exception("auditkit: %s event %s was lost", survivor.row.outcome, survivor.row.id)
 
 
+#: What contexts of coroutines left: taken over by whichever thread settles its orphans next.
+_LEFT: list[Survivor] = []
+
+
 class _Orphans(threading.local, Survivors):
     """Survivors that no context waits for, per thread as connections are."""
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting or _LEFT)
+
+    def settle(self, outer: Survivors | None = None) -> None:
+        while _LEFT:
+            self._waiting.append(_LEFT.pop(0))
+        super().settle(outer)
+
+
+def _is_in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 #: Settled at the next event of the thread, at the end of a request and at exit.

@@ -15,7 +15,9 @@ BEGIN
 END
 """
 
-DENY_FUNCTION = f"CREATE OR REPLACE FUNCTION auditkit_django_deny() RETURNS trigger LANGUAGE plpgsql AS $${_DENY_BODY}$$"
+DENY_FUNCTION = (
+    f"CREATE OR REPLACE FUNCTION auditkit_django_deny() RETURNS trigger LANGUAGE plpgsql AS $${_DENY_BODY}$$"
+)
 
 #: Event row and pending pointer in one statement. A function rather than a bare CTE because PL/pgSQL keeps the plans of
 #: both inserts for the session, which the client cannot do behind a connection pooler (docs/adr/0003).

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+from uuid import UUID
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from auditkit_django.log.findings import Finding, VerifyReport
+from auditkit_django.log.findings import FINDINGS, GAPS, Finding, VerifyReport
 from auditkit_django.query.state import PENDING_CAP, LogState
 from auditkit_django.templatetags.auditkit_visible import visible
+
+SHOWN_FINDINGS = 10
 
 Tone = Literal["good", "bad", "unsure", "quiet"]
 
@@ -29,15 +32,25 @@ class Integrity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A finding: where, what it means, and the details where they say more."""
+
+    seq: int | None
+    event_id: UUID | None
+    meaning: str
+    details: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The result of "Verify now"."""
 
     tone: Tone
     headline: str
     explanation: str
-    findings: tuple[str, ...]
+    findings: tuple[Found, ...]
     omitted: int
-    gaps: tuple[str, ...]
+    gaps: tuple[Found, ...]
 
 
 def integrity_of(state: LogState | None) -> Integrity:
@@ -69,9 +82,9 @@ def outcome_of(report: VerifyReport) -> Outcome:
         tone=tone,
         headline=headline,
         explanation=explanation,
-        findings=tuple(_in_words(finding) for finding in report.findings[:10]),
-        omitted=max(0, len(report.findings) - 10) + report.omitted,
-        gaps=tuple(_in_words(gap) for gap in report.gaps[:10]),
+        findings=tuple(_in_words(finding) for finding in report.findings[:SHOWN_FINDINGS]),
+        omitted=max(0, len(report.findings) - SHOWN_FINDINGS) + report.omitted,
+        gaps=tuple(_in_words(gap) for gap in report.gaps),
     )
 
 
@@ -84,26 +97,36 @@ def _standing(state: LogState) -> tuple[Tone, str, str]:
     if state.verdict == "INCOMPLETE":
         return "unsure", _("Not verified: the last check could not finish"), _entries(state.size)
     since = state.size - state.verified_size
-    newer = ngettext("%(count)s newer entry", "%(count)s newer entries", since) % {"count": f"{since:,}"} if since > 0 else ""
+    newer = (
+        ngettext("%(count)s newer entry", "%(count)s newer entries", since) % {"count": f"{since:,}"}
+        if since > 0
+        else ""
+    )
     return "good", _("Chain verified through #%(seq)s") % {"seq": last}, newer
 
 
 def _verdict(report: VerifyReport) -> tuple[Tone, str, str]:
-    through = _("Entries #%(first)s to #%(last)s: each hash was computed again and compared, and so was each event.") % {
-        "first": report.first_seq if report.first_seq is not None else 0,
-        "last": report.last_seq if report.last_seq is not None else 0,
-    }
     if report.verdict == "INVALID":
         return "bad", _("BROKEN: the chain does not hold"), _("Something was changed after it was recorded.")
     if report.verdict == "INCOMPLETE":
         return "unsure", _("The check could not finish"), _("This says nothing about the log. Try again.")
-    headline = _("Chain verified through #%(seq)s") % {"seq": report.last_seq}
-    return "good", headline, through
+    first, last = f"{report.first_seq or 0:,}", f"{report.last_seq or 0:,}"
+    return (
+        "good",
+        _("Chain verified through #%(seq)s") % {"seq": last},
+        _("From #%(first)s on, every hash was computed again and every event compared with its entry.")
+        % {"first": first},
+    )
 
 
-def _in_words(finding: Finding) -> str:
-    message = visible(finding.message)
-    return f"#{finding.seq}: {message}" if finding.seq is not None else message
+def _in_words(finding: Finding) -> Found:
+    meaning = FINDINGS.get(finding.code) or GAPS.get(finding.code, finding.code)
+    return Found(
+        seq=finding.seq,
+        event_id=finding.event_id,
+        meaning=meaning[:1].upper() + meaning[1:],
+        details=visible(finding.message),
+    )
 
 
 def _pending(count: int) -> str:

@@ -20,13 +20,16 @@ class Links:
         match = request.resolver_match
         assert match is not None, "the trail is asked through its URLs"
         self._namespace = match.namespace
-        # Captured only: what path() or include() adds by itself is added again when the address is resolved.
-        self._kwargs = {name: value for name, value in (match.captured_kwargs or {}).items() if name != "event_id"}
+        # Without what path() or include() adds by itself: it is added again when the address is resolved.
+        added = {"event_id", *(getattr(match, "extra_kwargs", None) or {})}
+        self._kwargs = {name: value for name, value in match.kwargs.items() if name not in added}
         self._paths: dict[str, str] = {}
 
     def to(self, page: str, params: Mapping[str, object] | None = None, **kwargs: object) -> str:
         """The path of ``page``, with the query string of those ``params`` that have a value."""
-        path = self._path(page) if not kwargs else reverse(f"{self._namespace}:{page}", kwargs={**self._kwargs, **kwargs})
+        path = (
+            self._path(page) if not kwargs else reverse(f"{self._namespace}:{page}", kwargs={**self._kwargs, **kwargs})
+        )
         query = urlencode({name: value for name, value in (params or {}).items() if value not in (None, "")})
         return f"{path}?{query}" if query else path
 

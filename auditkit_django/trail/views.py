@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.functional import cached_property
 
 from auditkit_django import actions
-from auditkit_django.evidence.tables import export
-from auditkit_django.exceptions import MalformedError
+from auditkit_django.exceptions import MalformedError, UnknownTenantError
 from auditkit_django.log.verify import verify
 from auditkit_django.query.filters import EventFilter
 from auditkit_django.query.pages import Page, event_of, page_of
 from auditkit_django.query.state import log_state
 from auditkit_django.templatetags.auditkit_visible import visible
 from auditkit_django.trail.access import TrailView
-from auditkit_django.trail.forms import PERIODS, FilterForm
+from auditkit_django.trail.download import csv_download
+from auditkit_django.trail.forms import OUTCOMES, PERIODS, FilterForm
 from auditkit_django.trail.integrity import integrity_of, outcome_of
 from auditkit_django.trail.links import Links
 from auditkit_django.trail.rows import (
@@ -116,7 +116,10 @@ class EventList(_Page):
         """The active filters, each with the address of the list without it."""
         params = self.form.params()
         names = {party.value: party.name for row in rows for party in (row.actor, *row.targets) if party is not None}
-        choices = {"outcome": dict(self.form.fields["outcome"].choices), "period": {k: v for k, (_s, v) in PERIODS.items()}}  # type: ignore[attr-defined]
+        choices: dict[str, dict[str, object]] = {
+            "outcome": dict(OUTCOMES),
+            "period": {period: label for period, (_span, label) in PERIODS.items()},
+        }
         found: list[dict[str, object]] = []
         for name, value in params.items():
             text = choices.get(name, {}).get(value) or visible(value)
@@ -157,8 +160,11 @@ class Verification(_Page):
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         return redirect(self.links.to("events"))
 
-    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        report = verify(self.tenant, max_entries=self.verify_entries)
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        try:
+            report = verify(self.tenant, max_entries=self.verify_entries)
+        except UnknownTenantError:  # nothing was ever recorded
+            return redirect(self.links.to("events"))
         context = {"report": report, "result": outcome_of(report), "verify_url": self.links.to("verify")}
         return self.page("verification.html", context)
 
@@ -173,12 +179,7 @@ class EventExport(_Page):
         chosen = self.chosen()
         if chosen is None:
             return redirect(self.links.to("events", self.form.params()))
-        response = StreamingHttpResponse(
-            export(self.tenant, chosen, format="csv"),  # type: ignore[arg-type]
-            content_type="text/csv; charset=utf-8",
-        )
-        response["Content-Disposition"] = 'attachment; filename="audit-log.csv"'
-        return response
+        return csv_download(request, self.tenant, chosen)
 
 
 def _action_choices() -> list[str]:

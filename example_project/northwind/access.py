@@ -65,14 +65,20 @@ def members_only(right: Right | None = None) -> Callable[[MemberView[P]], Callab
 
 
 class MemberPage(View):
-    """Class-based views for members: ``right`` is asked first, ``self.membership`` is there in every handler."""
+    """
+    Class-based views for members; ``self.membership`` is there in every handler.
 
-    right: ClassVar[Right | None] = None
+    ``view_right`` is what GET takes and ``change_right`` what POST takes; None lets every member.
+    """
+
+    view_right: ClassVar[Right | None] = None
+    change_right: ClassVar[Right | None] = None
     membership: Membership
 
     def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         """Let members in, then go on as usual."""
         if not request.user.is_authenticated:
             return redirect_to_login(request.get_full_path())
-        self.membership = admit(request, self.right)
+        is_reading = request.method in ("GET", "HEAD", "OPTIONS")
+        self.membership = admit(request, self.view_right if is_reading else self.change_right)
         return super().dispatch(request, *args, **kwargs)

@@ -255,24 +255,29 @@ REFUSED_OBJECTS = {
     "trailing data": "{" + A + "}1",
     "trailing white space": "{" + A + "}\n",
     "leading white space": " {" + A + "}",
-    "white space inside": "{" + A + ", " + B + "}",
     "white space before the end": "{" + A + " }",
     "white space in the empty one": "{ }",
     "white space before the value": '{"a": ["s","a",1]}',
-    "comma at the end": "{" + A + ",}",
-    "comma at the start": "{," + A + "}",
-    "comma instead of brace": "," + A + "}",
-    "no comma": "{" + A + B + "}",
+    "comma at the end": "{" + A + ",\n}",
+    "comma at the start": "{,\n" + A + "}",
+    "comma instead of brace": ",\n" + A + "}",
+    "unsorted": "{" + B + ",\n" + A + "}",
+    "twice": "{" + A + ",\n" + A + "}",
+    "null instead of an array": '{"a":null}',
+    "broken array": '{"a":["s","a",}',
+    "cut inside of an array": '{"a":["s",\n"a",1]}',
+}
+
+REFUSED_WHEN_READ = {
+    "white space inside": "{" + A + ", " + B + "}",
+    "no line between": "{" + A + "," + B + "}",
+    "no comma": "{" + A + "\n" + B + "}",
     "brace instead of comma": "{" + A + "{" + B + "}",
-    "unsorted": "{" + B + "," + A + "}",
-    "twice": "{" + A + "," + A + "}",
     "other name inside": '{"a":["s","b",1]}',
     "no name inside": '{"a":["s",1]}',
     "four elements": '{"a":["s","a",1,2]}',
     "number as salt": '{"a":[1,"a",1]}',
-    "null instead of an array": '{"a":null}',
     "escaped name": '{"\\u0061":["s","a",1]}',
-    "broken array": '{"a":["s","a",}',
     "too deep": f'{{"a":["s","a",{deep(100_000)}]}}',
 }
 
@@ -282,6 +287,12 @@ REFUSED_OBJECTS = {
 def test_what_join_does_not_write_is_not_split(refused: str, function: Callable[[str], object]) -> None:
     with pytest.raises(MalformedError, match="disclosures: got"):
         function(refused)
+
+
+@pytest.mark.parametrize("refused", REFUSED_WHEN_READ.values(), ids=REFUSED_WHEN_READ.keys())
+def test_what_join_does_not_write_is_not_read(refused: str) -> None:
+    with pytest.raises(MalformedError, match="disclosures: got"):
+        disclosure.split_with_values(refused)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--install", action="store_true", help="put every guard in place, replacing what stands there")
+        parser.add_argument(
+            "--install", action="store_true", help="put every guard in place, replacing what stands there"
+        )
         parser.add_argument("--database", default=DEFAULT_DB_ALIAS, choices=tuple(connections))
 
     def handle(self, *args: Any, install: bool, database: str, **options: Any) -> None:

@@ -20,13 +20,17 @@ from auditkit_django.log.verify import Walk, verify
 
 
 class Command(BaseCommand):
-    help = "Verify logs: every entry, event and disclosure. Exit code 0 VALID, 1 VALID_WITH_GAPS, 2 INVALID, 3 INCOMPLETE."
+    help = (
+        "Verify logs: every entry, event and disclosure. Exit code 0 VALID, 1 VALID_WITH_GAPS, 2 INVALID, 3 INCOMPLETE."
+    )
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument("--tenant", action="append", help="key of a tenant; may be given more than once")
-        which.add_argument("--all", action="store_true", help="every tenant that has a log, an entry or a pending event")
+        which.add_argument(
+            "--all", action="store_true", help="every tenant that has a log, an entry or a pending event"
+        )
         parser.add_argument("--newest", type=int, metavar="N", help="only the newest N entries of each log")
         parser.add_argument("--json", action="store_true", help="print the reports as JSON, one list")
         parser.add_argument(

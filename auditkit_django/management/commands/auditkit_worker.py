@@ -13,7 +13,9 @@ from auditkit_django.log.worker import Worker
 
 
 class Command(BaseCommand):
-    help = "Append pending events to their logs. Any number of workers may run; SIGTERM ends one after its current pass."
+    help = (
+        "Append pending events to their logs. Any number of workers may run; SIGTERM ends one after its current pass."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="append what is pending, then exit (for cron)")

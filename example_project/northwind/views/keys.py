@@ -17,7 +17,7 @@ from example_project.northwind.rights import Right
 class ApiKeysPage(MemberPage):
     """All keys; creates one."""
 
-    right = Right.MANAGE_KEYS
+    view_right = change_right = Right.MANAGE_KEYS
 
     def get(self, request: HttpRequest, **_url: object) -> HttpResponse:
         """The list and an empty form."""

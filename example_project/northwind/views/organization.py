@@ -34,7 +34,7 @@ def dashboard(request: HttpRequest, membership: Membership) -> HttpResponse:
 class BillingPage(MemberPage):
     """Plan and seats."""
 
-    right = Right.CHANGE_PLAN
+    view_right = change_right = Right.CHANGE_PLAN
 
     def get(self, request: HttpRequest, **_url: object) -> HttpResponse:
         """What is paid for now."""
@@ -56,7 +56,7 @@ class BillingPage(MemberPage):
 class SettingsPage(MemberPage):
     """Name and security settings."""
 
-    right = Right.CHANGE_SETTINGS
+    view_right = change_right = Right.CHANGE_SETTINGS
 
     def get(self, request: HttpRequest, **_url: object) -> HttpResponse:
         """How they are now."""

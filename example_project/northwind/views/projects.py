@@ -29,6 +29,8 @@ def _viewed_project(call: Any) -> object:
 class ProjectsPage(MemberPage):
     """All projects; creates one."""
 
+    change_right = Right.EDIT_PROJECTS
+
     def get(self, request: HttpRequest, **_url: object) -> HttpResponse:
         """The list and an empty form."""
         return self._page(ProjectForm())
@@ -43,11 +45,6 @@ class ProjectsPage(MemberPage):
         messages.success(request, f"“{project.name}” is created.")
         return redirect("projects", org=self.membership.organization.slug)
 
-    @property
-    def right(self) -> Right | None:  # type: ignore[override]
-        """Every member may look; creating takes more."""
-        return Right.EDIT_PROJECTS if self.request.method == "POST" else None
-
     def _page(self, form: ProjectForm) -> HttpResponse:
         context = {"form": form, "projects": self.membership.organization.projects.all()}
         return TemplateResponse(self.request, "northwind/projects.html", context)
@@ -55,6 +52,8 @@ class ProjectsPage(MemberPage):
 
 class ProjectPage(MemberPage):
     """One project: its values, which are the client's secret, so that reading them is an event too."""
+
+    change_right = Right.EDIT_PROJECTS
 
     @method_decorator(audited("data.record.viewed", resource=_viewed_project))
     def get(self, request: HttpRequest, *, project_id: int, **_url: object) -> HttpResponse:
@@ -71,11 +70,6 @@ class ProjectPage(MemberPage):
         services.save_project(project, values=form.cleaned_data)
         messages.success(request, f"“{project.name}” is saved.")
         return redirect("projects", org=self.membership.organization.slug)
-
-    @property
-    def right(self) -> Right | None:  # type: ignore[override]
-        """Every member may look; changing takes more."""
-        return Right.EDIT_PROJECTS if self.request.method == "POST" else None
 
     def _page(self, project: Project, form: ProjectForm) -> TemplateResponse:
         return TemplateResponse(self.request, "northwind/project.html", {"form": form, "project": project})

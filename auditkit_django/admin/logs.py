@@ -1,0 +1,112 @@
+"""Logs: how each stands, its events, and what may be done with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from auditkit_django.admin.events import events_url
+from auditkit_django.admin.exporting import csv_download
+from auditkit_django.admin.readonly import ReadOnlyAdmin
+from auditkit_django.log.findings import VerifyReport
+from auditkit_django.log.verify import verify
+from auditkit_django.models import Log, Pending
+from auditkit_django.query.filters import EventFilter
+from auditkit_django.templatetags.auditkit_visible import visible
+
+#: Newest entries that the action checks in one log; a request should not take minutes.
+MAX_ENTRIES = 200_000
+#: Logs that the action checks in one request.
+MAX_LOGS = 10
+_LEVELS = {"VALID": messages.SUCCESS, "VALID_WITH_GAPS": messages.SUCCESS, "INVALID": messages.ERROR}
+
+
+@admin.register(Log)
+class LogAdmin(ReadOnlyAdmin):
+    """All logs, by tenant."""
+
+    keyset = ("tenant", "epoch")
+    list_display = ("tenant_name", "epoch", "size", "is_pending", "state", "verdict_shown", "verified_at", "events")
+    search_fields = ("tenant",)
+    search_help_text = gettext_lazy("Exactly: a tenant's key")
+    actions = ["verify_log", "export_as_csv"]
+    fields = (
+        "tenant", "epoch", "id", "origin", "size", "head", "head_time", "state", "verdict_shown", "verified_at",
+        "verified_size", "events",
+    )  # fmt: skip
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Log]:
+        waiting = Pending.objects.filter(tenant=OuterRef("tenant"))
+        return Log.objects.annotate(has_pending=Exists(waiting))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        return (queryset.filter(tenant=term) if term else queryset), False
+
+    @admin.action(description=gettext_lazy("Verify this log"), permissions=["verify"])
+    def verify_log(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Verify the newest part of up to ``MAX_LOGS`` logs and say what was found."""
+        tenants = list(dict.fromkeys(queryset.values_list("tenant", flat=True)[: MAX_LOGS + 1]))
+        for tenant in tenants[:MAX_LOGS]:
+            report = verify(tenant, max_entries=MAX_ENTRIES)
+            self.message_user(request, _in_words(report), level=_LEVELS.get(report.verdict, messages.WARNING))
+        if len(tenants) > MAX_LOGS:
+            text = _("Only the first %(count)d logs were verified; manage.py auditkit_verify --all does all.")
+            self.message_user(request, text % {"count": MAX_LOGS}, level=messages.WARNING)
+
+    @admin.action(description=gettext_lazy("Export as CSV"), permissions=["export"])
+    def export_as_csv(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
+        """All events of one log."""
+        tenants = list(dict.fromkeys(queryset.values_list("tenant", flat=True)[:2]))
+        if len(tenants) != 1:
+            self.message_user(
+                request, _("Select one log: an export holds one tenant's events."), level=messages.WARNING
+            )
+            return None
+        return csv_download(request, tenants[0], EventFilter())
+
+    @admin.display(description=gettext_lazy("tenant"), ordering="tenant")
+    def tenant_name(self, log: Log) -> str:
+        return visible(log.tenant)
+
+    @admin.display(description=gettext_lazy("pending"), boolean=True)
+    def is_pending(self, log: Any) -> bool:
+        return bool(log.has_pending)
+
+    @admin.display(description=gettext_lazy("verdict"))
+    def verdict_shown(self, log: Log) -> str:
+        return log.verdict or _("never verified")
+
+    @admin.display(description=gettext_lazy("head hash"))
+    def head(self, log: Log) -> str:
+        return bytes(log.head_hash).hex()
+
+    @admin.display(description=gettext_lazy("events"))
+    def events(self, log: Log) -> SafeString:
+        return format_html('<a href="{}">{}</a>', events_url(self.admin_site, log.tenant), _("Show events"))
+
+
+def _in_words(report: VerifyReport) -> str:
+    found = {
+        "tenant": visible(report.tenant),
+        "verdict": report.verdict,
+        "checked": report.checked,
+        "size": report.size,
+    }
+    text = _("%(tenant)s: %(verdict)s, %(checked)d of %(size)d entries checked.") % found
+    if not report.findings:
+        return text
+    first = report.findings[0]
+    where = f"#{first.seq}: " if first.seq is not None else ""
+    return _("%(text)s First finding: %(finding)s") % {"text": text, "finding": where + visible(first.message)}

@@ -1,0 +1,1 @@
+"""The project against its peers and the physical limits, in one run: ``python -m benchmarks``."""

@@ -1,0 +1,1 @@
+"""The host application of the benchmarks: the same models whoever audits them."""
