@@ -18,7 +18,8 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby
+from itertools import chain, groupby
+from operator import itemgetter
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -29,11 +30,12 @@ from django.utils import timezone
 from auditkit_django.conf import settings
 from auditkit_django.crash import crash_point
 from auditkit_django.environment import is_test_run
-from auditkit_django.exceptions import AppendError
-from auditkit_django.log.heads import EntryRow, Head, extend, why_malformed
+from auditkit_django.exceptions import AppendError, MalformedError
+from auditkit_django.log.heads import Head, ReadyEvent, extend, ready
 from auditkit_django.log.opening import open_logs
 from auditkit_django.log.own import quarantine_event
-from auditkit_django.log.rows import EventRow
+from auditkit_django.log.reading import event_row
+from auditkit_django.log.rows import PendingEvent, pending_event
 from auditkit_django.log.writing import insert_own_event
 from auditkit_django.models import Log
 from auditkit_django.signals import events_appended
@@ -69,8 +71,7 @@ class PassResult:
 class _Batch:
     head: Head
     old_size: int
-    rows: list[EventRow]
-    pointers: list[tuple[str, int]]
+    events: list[ReadyEvent]
 
 
 def append_pass(
@@ -142,56 +143,50 @@ def _append_to(
         crash_point("append.locked")
         if not heads:
             return {}, False, 0
-        found = store.read_pending(connection, [head.tenant for head in heads], limit=limit)
-        crash_point("append.read")
-        batches = _batches(heads, found, clock=clock, connection=connection)
-        entries: list[EntryRow] = []
-        for batch in batches:
-            entries += extend(batch.head, batch.rows, now=clock())
-        store.insert_entries(connection, entries)
+        taken = store.take_pending(connection, [head.tenant for head in heads], limit=limit)
+        crash_point("append.taken")
+        batches = _batches(heads, taken, clock=clock, connection=connection)
+        now = clock()
+        # Made one by one while the database stores the ones before.
+        store.insert_entries(connection, chain.from_iterable(extend(b.head, b.events, now=now) for b in batches))
         crash_point("append.inserted")
-        store.delete_pending(connection, [pointer for batch in batches for pointer in batch.pointers])
-        crash_point("append.deleted")
         moved = store.update_heads(connection, [batch.head for batch in batches], [batch.old_size for batch in batches])
         if moved != len(batches):
-            raise AppendError(
-                f"append: {moved} of {len(batches)} heads moved, wanted all: another writer changed a locked head"
-            )
+            raise AppendError(f"append: {moved} of {len(batches)} locked heads moved: another writer changed one")
         crash_point("append.updated")
     crash_point("append.committed")
-    is_full = any(len(batch.pointers) >= limit for batch in batches)
-    return {batch.head.tenant: len(batch.rows) for batch in batches if batch.rows}, is_full, len(heads)
+    is_full = len(taken) >= limit and any(len(batch.events) >= limit for batch in batches)
+    return {batch.head.tenant: len(batch.events) for batch in batches if batch.events}, is_full, len(heads)
 
 
 def _batches(
-    heads: Sequence[Head],
-    found: Sequence[tuple[int, str, EventRow | None]],
-    *,
-    clock: Clock,
-    connection: BaseDatabaseWrapper,
+    heads: Sequence[Head], taken: Sequence[PendingEvent], *, clock: Clock, connection: BaseDatabaseWrapper
 ) -> list[_Batch]:
     by_tenant = {head.tenant: head for head in heads}
     batches: list[_Batch] = []
-    for tenant, group in groupby(found, key=lambda item: item[1]):
+    for tenant, group in groupby(taken, key=itemgetter(0)):
         head = by_tenant[tenant]
-        batch = _Batch(head=head, old_size=head.size, rows=[], pointers=[])
-        for pointer, _tenant, row in group:
-            batch.pointers.append((tenant, pointer))
-            if row is None:
+        batch = _Batch(head=head, old_size=head.size, events=[])
+        for event in group:
+            if not event.id:
                 # The pointer outlived its event: verification reports what is missing from the log, not from here.
                 logger.error("auditkit: a pending pointer of tenant %s has no event and was dropped", tenant)
                 continue
-            reason = why_malformed(row)
-            batch.rows.append(row if reason is None else _quarantine(row, reason, clock=clock, connection=connection))
+            try:
+                batch.events.append(ready(event))
+            except MalformedError as exc:
+                batch.events.append(_quarantine(event, str(exc), clock=clock, connection=connection))
         batches.append(batch)
     return batches
 
 
-def _quarantine(poison: EventRow, reason: str, *, clock: Clock, connection: BaseDatabaseWrapper) -> EventRow:
+def _quarantine(poison: PendingEvent, reason: str, *, clock: Clock, connection: BaseDatabaseWrapper) -> ReadyEvent:
     logger.error("auditkit: event %s of tenant %s is quarantined: %s", poison.id, poison.tenant, reason)
-    stand_in = quarantine_event(poison, tenant=poison.tenant, reason=reason, now=clock())
+    row = event_row(poison.tenant, poison.id, using=connection.alias)
+    assert row is not None, poison.id
+    stand_in = quarantine_event(row, reason=reason, now=clock())
     insert_own_event(connection, stand_in)
-    return stand_in
+    return ready(pending_event(stand_in))
 
 
 def _store(connection: BaseDatabaseWrapper) -> ModuleType:

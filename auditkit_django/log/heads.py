@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
-from uuid import UUID
 
 from auditkit_django.exceptions import MalformedError
 from auditkit_django.ledger.disclosure import digest_of_json, split
@@ -21,7 +20,7 @@ from auditkit_django.ledger.entry import (
     format_time,
     leaf_hash,
 )
-from auditkit_django.log.rows import EventRow
+from auditkit_django.log.rows import PendingEvent
 
 _FIELDS = frozenset(FIELDS)
 
@@ -39,72 +38,73 @@ class Head:
 
 
 class EntryRow(NamedTuple):
-    """One row of ``auditkit_django_entry``."""
+    """One row of ``auditkit_django_entry``; ``event_id`` is UUID text."""
 
     tenant: str
     epoch: int
     seq: int
-    event_id: UUID
+    event_id: str
     body: bytes
     leaf_hash: bytes
 
 
-def extend(head: Head, rows: Sequence[EventRow], *, now: datetime) -> list[EntryRow]:
-    """
-    The entries that append ``rows``, in order, to the log of ``head``, which moves along.
+@dataclass(frozen=True, slots=True)
+class ReadyEvent:
+    """A well-formed pending event, its disclosures split by field name."""
 
-    ``time`` of the entries is ``now``, or the head's time where the clock went back. Rows are well-formed
-    (:func:`why_malformed` is None): nothing here depends on their content.
+    event: PendingEvent
+    texts: Mapping[str, str]
+
+
+def extend(head: Head, events: Iterable[ReadyEvent], *, now: datetime) -> Iterator[EntryRow]:
+    """
+    The entries that append ``events``, in order, to the log of ``head``, which moves along as they are taken.
+
+    ``time`` of the entries is ``now``, or the head's time where the clock went back.
     """
     head.time = max(now, head.time)
     time = format_time(head.time)
-    tenant, epoch, origin, prev, seq = head.tenant, head.epoch, head.origin, head.hash, head.size
-    entries: list[EntryRow] = []
-    for row in rows:
-        body = entry_body(row, origin=origin, seq=seq, prev=prev, time=time)
-        prev = leaf_hash(body)
-        entries.append(EntryRow(tenant, epoch, seq, row.id, body, prev))
-        seq += 1
-    head.hash, head.size = prev, seq
-    return entries
+    tenant, epoch, origin = head.tenant, head.epoch, head.origin
+    for ready in events:
+        event = ready.event
+        body = assemble(
+            log=origin,
+            seq=head.size,
+            prev_b64=b2a_base64(head.hash, newline=False).decode("ascii"),
+            id=event.id,
+            time=time,
+            at=event.at,
+            rec=event.rec,
+            action=event.action,
+            category=event.category,
+            severity=event.severity,
+            outcome=event.outcome,
+            sd_json=digests_json(ready.texts),
+        )
+        head.hash = leaf_hash(body)
+        yield EntryRow(tenant, epoch, head.size, event.id, body, head.hash)
+        head.size += 1
 
 
-def entry_body(row: EventRow, *, origin: str, seq: int, prev: bytes, time: str) -> bytes:
-    """The entry that stands for the event ``row`` at ``seq``; the verifier calls this too and compares bytes."""
-    return assemble(
-        log=origin,
-        seq=seq,
-        prev_b64=b2a_base64(prev, newline=False).decode("ascii"),
-        id=str(row.id),
-        time=time,
-        at=format_time(row.occurred_at),
-        rec=format_time(row.recorded_at),
-        action=row.action,
-        category=row.category,
-        severity=row.severity,
-        outcome=row.outcome,
-        sd_json=digests_json(row.disclosures),
-    )
+def digests_json(texts: Mapping[str, str]) -> str:
+    """The ``sd`` member: field name to digest, from the array texts of an event's disclosures, in their sorted order."""
+    return "{" + ",".join([f'"{name}":"{digest_of_json(text)}"' for name, text in texts.items()]) + "}"
 
 
-def digests_json(disclosures: str | None) -> str:
-    """The ``sd`` member: field name to digest, from the stored disclosures."""
-    if not disclosures:
-        return "{}"
-    pairs = [f'"{name}":"{digest_of_json(text)}"' for name, text in split(disclosures).items()]
-    return "{" + ",".join(pairs) + "}"
+def ready(event: PendingEvent) -> ReadyEvent:
+    """
+    ``event``, checked: after this nothing about appending it depends on its content.
 
-
-def why_malformed(row: EventRow) -> str | None:
-    """Why ``row`` cannot be appended, or None. ``record()`` never writes such a row; raw SQL may."""
-    reason = _why_words_malformed(row.action, row.category, row.severity, row.outcome)
+    Raises:
+        MalformedError: It cannot be appended. ``record()`` never writes such an event; raw SQL may.
+    """
+    reason = _why_words_malformed(event.action, event.category, event.severity, event.outcome)
     if reason is not None:
-        return reason
-    try:
-        unknown = split(row.disclosures).keys() - _FIELDS if row.disclosures else ()
-    except MalformedError as exc:
-        return str(exc)
-    return f"disclosures: got {sorted(unknown)}, wanted a subset of {list(FIELDS)}" if unknown else None
+        raise MalformedError(reason)
+    texts = split(event.disclosures) if event.disclosures else {}
+    if not texts.keys() <= _FIELDS:
+        raise MalformedError(f"disclosures: got {sorted(texts)!r:.200}, wanted a subset of {list(FIELDS)}")
+    return ReadyEvent(event, texts)
 
 
 @lru_cache(maxsize=1024)

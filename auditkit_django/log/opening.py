@@ -12,8 +12,9 @@ from django.utils import timezone
 
 from auditkit_django.conf import settings
 from auditkit_django.ledger.entry import ZERO_HASH
-from auditkit_django.log.heads import Head, extend
+from auditkit_django.log.heads import Head, extend, ready
 from auditkit_django.log.own import opening_event
+from auditkit_django.log.rows import pending_event
 from auditkit_django.log.writing import insert_own_event
 from auditkit_django.models import Entry, Log
 
@@ -37,7 +38,7 @@ def _open(tenant: str, *, using: str, now: datetime) -> None:
     origin = f"{settings.ORIGIN}/t/{log_id}"
     head = Head(tenant=tenant, epoch=0, origin=origin, size=0, hash=ZERO_HASH, time=now)
     genesis = opening_event(tenant, log_id=str(log_id), origin=origin, now=now)
-    [entry] = extend(head, [genesis], now=now)
+    [entry] = extend(head, [ready(pending_event(genesis))], now=now)
     Log.objects.using(using).create(
         id=log_id,
         tenant=tenant,

@@ -28,10 +28,10 @@ def opening_event(tenant: str, *, log_id: str, origin: str, now: datetime) -> Ev
     )
 
 
-def quarantine_event(poison: EventRow, *, tenant: str, reason: str, now: datetime) -> EventRow:
+def quarantine_event(poison: EventRow, *, reason: str, now: datetime) -> EventRow:
     """The visible stand-in of an event that cannot be appended: its id, why, and a digest of all its columns."""
     return _own_event(
-        tenant,
+        poison.tenant,
         QUARANTINED,
         target=Target("event", poison.id.hex),
         metadata={"sha256": row_digest(poison), "reason": reason[:500]},

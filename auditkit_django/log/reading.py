@@ -36,6 +36,16 @@ class StoredEntry(NamedTuple):
     event: EventRow | None
 
 
+def event_row(tenant: str, event_id: object, *, using: str) -> EventRow | None:
+    """The row of one event, or None."""
+    try:
+        key = event_id if isinstance(event_id, UUID) else UUID(str(event_id))
+    except ValueError:
+        return None
+    values = Event.objects.using(using).filter(tenant=tenant, id=key).values_list(*EventRow._fields).first()
+    return EventRow._make(values) if values is not None else None
+
+
 def stored_entries(tenant: str, epoch: int, *, start: int, using: str) -> Iterator[list[StoredEntry]]:
     """Chunks of the entries of one log from ``start`` on, in order of seq, whatever the log's row says of its size."""
     connection = get_connection(using)

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from auditkit_django.ledger.entry import format_time
+
 
 class EventRow(NamedTuple):
     """One row of ``auditkit_django_event``: the columns of ``models.Event`` in their order."""
@@ -25,6 +27,37 @@ class EventRow(NamedTuple):
     target_type: str | None
     target_id: str | None
     disclosures: str | None
+
+
+class PendingEvent(NamedTuple):
+    """An event as the appender needs it: texts ready for its entry, nothing of what is only searched."""
+
+    tenant: str
+    pointer: int
+    id: str
+    at: str
+    rec: str
+    action: str
+    category: str
+    severity: str
+    outcome: str
+    disclosures: str | None
+
+
+def pending_event(row: EventRow) -> PendingEvent:
+    """What the appender needs of ``row`` (for events that the log writes itself: there is no pointer)."""
+    return PendingEvent(
+        row.tenant,
+        0,
+        str(row.id),
+        format_time(row.occurred_at),
+        format_time(row.recorded_at),
+        row.action,
+        row.category,
+        row.severity,
+        row.outcome,
+        row.disclosures,
+    )
 
 
 EVENT_COLUMNS = ", ".join(EventRow._fields)

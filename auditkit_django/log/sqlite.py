@@ -7,14 +7,15 @@ exclusion. A deferred BEGIN that has read and then writes would fail at once whe
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django.db.models import Exists, OuterRef
 
+from auditkit_django.ledger.entry import format_time
 from auditkit_django.log.heads import EntryRow, Head
-from auditkit_django.log.rows import EventRow
+from auditkit_django.log.rows import PendingEvent
 from auditkit_django.models import Entry, Event, Log, Pending
 
 if TYPE_CHECKING:
@@ -50,36 +51,49 @@ def lock_heads(connection: BaseDatabaseWrapper, tenants: Sequence[str]) -> list[
     ]
 
 
-def read_pending(
-    connection: BaseDatabaseWrapper, tenants: Sequence[str], *, limit: int
-) -> list[tuple[int, str, EventRow | None]]:
-    """Pointer id, tenant and event (None: it is gone) of the oldest pending rows of each of ``tenants``."""
-    found: list[tuple[int, str, EventRow | None]] = []
+def take_pending(connection: BaseDatabaseWrapper, tenants: Sequence[str], *, limit: int) -> list[PendingEvent]:
+    """
+    The oldest pending events of each of ``tenants``, whose pointers are deleted; ``id`` is None where the event is gone.
+    """
+    found: list[PendingEvent] = []
     for tenant in tenants:
-        pending = Pending.objects.using(connection.alias).filter(tenant=tenant).order_by("id")
-        pointers = list(pending.values_list("id", "event_id")[:limit])
+        pending = Pending.objects.using(connection.alias).filter(tenant=tenant)
+        pointers = list(pending.order_by("id").values_list("id", "event_id")[:limit])
         for start in range(0, len(pointers), _CHUNK):
-            part = pointers[start : start + _CHUNK]
-            events = Event.objects.using(connection.alias).filter(tenant=tenant, id__in=[id for _pk, id in part])
-            by_id = {values[0]: EventRow._make(values) for values in events.values_list(*EventRow._fields)}
-            found += [(pk, tenant, by_id.get(event_id)) for pk, event_id in part]
+            found += _take(connection, tenant, pointers[start : start + _CHUNK])
     return found
 
 
-def insert_entries(connection: BaseDatabaseWrapper, entries: Sequence[EntryRow]) -> None:
+def _take(connection: BaseDatabaseWrapper, tenant: str, pointers: list[tuple[int, UUID]]) -> list[PendingEvent]:
+    events = Event.objects.using(connection.alias).filter(
+        tenant=tenant, id__in=[event_id for _pk, event_id in pointers]
+    )
+    by_id = {event.id: event for event in events}
+    Pending.objects.using(connection.alias).filter(tenant=tenant, id__in=[pk for pk, _event_id in pointers]).delete()
+    return [_pending_event(tenant, pk, by_id.get(event_id)) for pk, event_id in pointers]
+
+
+def _pending_event(tenant: str, pointer: int, event: Event | None) -> PendingEvent:
+    if event is None:
+        return PendingEvent(tenant, pointer, *[None] * 8)  # type: ignore[arg-type]
+    return PendingEvent(
+        tenant,
+        pointer,
+        str(event.id),
+        format_time(event.occurred_at),
+        format_time(event.recorded_at),
+        event.action,
+        event.category,
+        event.severity,
+        event.outcome,
+        event.disclosures,
+    )
+
+
+def insert_entries(connection: BaseDatabaseWrapper, entries: Iterable[EntryRow]) -> None:
     """Write ``entries``."""
     rows = [Entry(**entry._asdict()) for entry in entries]
     Entry.objects.using(connection.alias).bulk_create(rows, batch_size=_CHUNK)
-
-
-def delete_pending(connection: BaseDatabaseWrapper, pointers: Sequence[tuple[str, int]]) -> None:
-    """Delete the pointers ``(tenant, id)``."""
-    by_tenant: dict[str, list[int]] = defaultdict(list)
-    for tenant, pk in pointers:
-        by_tenant[tenant].append(pk)
-    for tenant, pks in by_tenant.items():
-        for start in range(0, len(pks), _CHUNK):
-            Pending.objects.using(connection.alias).filter(tenant=tenant, id__in=pks[start : start + _CHUNK]).delete()
 
 
 def update_heads(connection: BaseDatabaseWrapper, heads: Sequence[Head], old_sizes: Sequence[int]) -> int:

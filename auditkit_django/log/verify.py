@@ -31,7 +31,7 @@ from auditkit_django.ledger.entry import ZERO_HASH, format_time, leaf_hash, pars
 from auditkit_django.log.checking import diagnose, is_as_appended, quick_time
 from auditkit_django.log.findings import Finding, Verdict, VerifyReport
 from auditkit_django.log.own import OPENED, QUARANTINED
-from auditkit_django.log.reading import StoredEntry, stored_entries
+from auditkit_django.log.reading import StoredEntry, event_row, stored_entries
 from auditkit_django.log.reconcile import unlogged_events
 from auditkit_django.log.rows import EventRow, row_digest
 from auditkit_django.models import Entry, Event, Log, Pending
@@ -110,7 +110,7 @@ def verify(
     first = walk.seq if walk.first_seq is None else walk.first_seq
     for chunk in stored_entries(tenant, log.epoch, start=walk.seq, using=using):
         for stored in chunk:
-            _check_entry(walk, stored, log)
+            _check_entry(walk, stored, log, using=using)
         if progress is not None:
             progress(walk.checked, log.size - first)
         if checkpoint is not None and not walk.findings:
@@ -126,7 +126,7 @@ def verify(
     return report
 
 
-def _check_entry(walk: Walk, stored: StoredEntry, log: Log) -> None:
+def _check_entry(walk: Walk, stored: StoredEntry, log: Log, *, using: str) -> None:
     """Steps 2 to 4 for one entry."""
     while walk.seq < stored.seq and len(walk.findings) < MAX_FINDINGS:
         walk.add(Finding(code="entry.missing", message=f"there is no entry at seq {walk.seq}", seq=walk.seq))
@@ -141,7 +141,7 @@ def _check_entry(walk: Walk, stored: StoredEntry, log: Log) -> None:
     if stored.seq == 0 and (stored.event is None or stored.event.action != OPENED):
         walk.add(Finding(code="entry.genesis", message=f"seq 0 is not {OPENED}", seq=0, event_id=stored.event_id))
     if stored.event is not None and stored.event.action == QUARANTINED:
-        for finding in _check_quarantined(stored, stored.event):
+        for finding in _check_quarantined(stored, stored.event, using=using):
             walk.add(finding)
     walk.seq, walk.prev, walk.time, walk.checked = stored.seq + 1, computed, time, walk.checked + 1
 
@@ -182,15 +182,15 @@ def _check_outside(log: Log, *, using: str) -> Iterator[Finding]:
         yield Finding(code="pending.orphan", message="a pointer waits for no event", event_id=pointer.event_id)
 
 
-def _check_quarantined(stored: StoredEntry, event: EventRow) -> Iterator[Finding]:
+def _check_quarantined(stored: StoredEntry, event: EventRow, *, using: str) -> Iterator[Finding]:
     """Step 6, for one quarantine entry: the poison event is still the one whose digest it carries."""
-    poison = Event.objects.filter(tenant=event.tenant, id=event.target_id or "").values_list(*EventRow._fields).first()
+    poison = event_row(event.tenant, event.target_id, using=using)
     try:
         metadata = split_with_values(event.disclosures or "{}")["metadata"][1]
     except (MalformedError, KeyError):
         return
     wanted = metadata.get("sha256") if isinstance(metadata, dict) else None
-    if poison is None or row_digest(EventRow._make(poison)) != wanted:
+    if poison is None or row_digest(poison) != wanted:
         yield Finding(
             code="quarantine.mismatch",
             message=f"quarantined event {event.target_id} is gone or changed",

@@ -51,6 +51,14 @@ def write_event(row: EventRow, *, using: str = DEFAULT_DB_ALIAS, is_new: bool = 
     return has_written
 
 
+def is_broken(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the open transaction takes no more statements and can only roll back."""
+    if not connection.in_atomic_block or connection.needs_rollback:
+        return bool(connection.needs_rollback)
+    # PostgreSQL refuses everything after a failed statement; Django learns of it only at the end of the block.
+    return connection.vendor == "postgresql" and connection.connection.info.transaction_status.name == "INERROR"
+
+
 def write_again(row: EventRow, *, using: str) -> None:
     """Write an event whose transaction was rolled back; harmless where it stands after all."""
     write_event(row, using=using, is_new=False)

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import Error, router
+from django.db.transaction import get_connection
 
 from auditkit_django.conf import settings
 from auditkit_django.exceptions import MalformedError, RecordingError
-from auditkit_django.log.writing import write_events
+from auditkit_django.log.writing import is_broken, write_events
 from auditkit_django.models import Event
 from auditkit_django.recording import losses
 from auditkit_django.recording.encoding import encode_row
-from auditkit_django.recording.record import build_draft, follow
+from auditkit_django.recording.record import build_draft, follow, waiting_with
 
 if TYPE_CHECKING:
     from auditkit_django.log.rows import EventRow
@@ -57,6 +58,8 @@ class Batch:
         """
         if not self._rows:
             return []
+        if is_broken(get_connection(self._using)) and all(row.outcome != "success" for row in self._rows):
+            return self._keep()
         try:
             write_events(self._rows, using=self._using, savepoint=settings.ON_ERROR == "log")
         except Error as exc:
@@ -67,6 +70,14 @@ class Batch:
         else:
             for row in self._rows:
                 follow(row, using=self._using)
+        return self._emptied()
+
+    def _keep(self) -> list[UUID]:
+        for row in self._rows:
+            waiting_with().keep(row, self._using)
+        return self._emptied()
+
+    def _emptied(self) -> list[UUID]:
         ids = [row.id for row in self._rows]
         self._rows = []
         return ids

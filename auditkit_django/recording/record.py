@@ -26,7 +26,7 @@ from auditkit_django.exceptions import AuditkitError, MalformedError, RecordingE
 from auditkit_django.ledger.entry import ACTION_PATTERN, OUTCOMES, SEVERITIES
 from auditkit_django.log.identity import id_of_key, new_id
 from auditkit_django.log.rows import EventRow
-from auditkit_django.log.writing import write_event
+from auditkit_django.log.writing import is_broken, write_event
 from auditkit_django.models import Event
 from auditkit_django.recording import context as contexts
 from auditkit_django.recording import losses, survival
@@ -148,9 +148,13 @@ def write_draft(draft: EventDraft, *, using: str) -> UUID:
     """
     Write ``draft`` in the open transaction of ``using`` (or at once); its id.
 
-    A failure or denial is watched: if this transaction rolls back, the event is written when the context ends.
+    A failure or denial is watched: if this transaction rolls back, the event is written when the context ends. Where it
+    can only roll back (a statement failed before), the event is kept until then.
     """
     row = encode_row(draft)
+    if draft.outcome != "success" and is_broken(get_connection(using)):
+        waiting_with().keep(row, using)
+        return draft.id
     is_new = draft.idempotency_key is None
     if settings.ON_ERROR == "log":
         # A refused statement would poison the caller's transaction, which is to go on without its record.
@@ -170,10 +174,15 @@ def write_draft(draft: EventDraft, *, using: str) -> UUID:
 def follow(row: EventRow, *, using: str) -> None:
     """What comes after an event was written: a failure or denial is watched for its rollback, receivers are told."""
     if row.outcome != "success" and get_connection(using).in_atomic_block:
-        context = contexts.current()
-        (context.survivors if context is not None else survival.ORPHANS).watch(row, using)
+        waiting_with().watch(row, using)
     if event_recorded.has_listeners(Event):
         event_recorded.send(sender=Event, id=row.id, tenant=row.tenant, action=row.action)
+
+
+def waiting_with() -> survival.Survivors:
+    """Where failures and denials wait for the end of their transaction: the context, or the orphans."""
+    context = contexts.current()
+    return context.survivors if context is not None else survival.ORPHANS
 
 
 def _failed(exc: Exception, *, action: str) -> None:

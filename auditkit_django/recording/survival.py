@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from django.db import transaction
 from django.db.transaction import get_connection
 
-from auditkit_django.log.writing import write_again
+from auditkit_django.log.writing import is_broken, write_again
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -29,12 +29,15 @@ logger = logging.getLogger("auditkit_django")
 class Survivor:
     """A failure or denial recorded inside an open transaction, until it is known what became of that."""
 
-    __slots__ = ("has_committed", "row", "using")
+    __slots__ = ("has_committed", "row", "test", "using")
 
     def __init__(self, row: EventRow, using: str) -> None:
         self.row = row
         self.using = using
         self.has_committed = False
+        # The transaction that a host's TestCase wraps around a test, if any: its rollback is no failure.
+        blocks = get_connection(using).atomic_blocks
+        self.test = next((block for block in reversed(blocks) if block._from_testcase), None)
 
     def __call__(self) -> None:
         self.has_committed = True
@@ -42,6 +45,11 @@ class Survivor:
     def is_waiting(self, connection: BaseDatabaseWrapper) -> bool:
         """Whether the transaction that holds the event is still open: neither committed nor rolled back."""
         return connection.in_atomic_block and any(callback[1] is self for callback in connection.run_on_commit)
+
+
+    def has_ended_with_test(self, connection: BaseDatabaseWrapper) -> bool:
+        """Whether it was recorded in a ``TestCase`` that is over: it must not turn up in the next test."""
+        return self.test is not None and self.test not in connection.atomic_blocks
 
 
 class Survivors:
@@ -55,6 +63,10 @@ class Survivors:
         survivor = Survivor(row, using)
         transaction.on_commit(survivor, using=using)
         self._waiting.append(survivor)
+
+    def keep(self, row: EventRow, using: str) -> None:
+        """Remember ``row``, which the broken transaction of ``using`` could not take."""
+        self._waiting.append(Survivor(row, using))
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -70,15 +82,19 @@ class Survivors:
             # Their connection belongs to another thread, and this one may not wait for the database.
             (_LEFT if outer is None else outer._waiting).extend(waiting)
             return
+        heir = ORPHANS if outer is None else outer
         for survivor in waiting:
-            if survivor.has_committed:
-                continue
             connection = get_connection(survivor.using)
-            if survivor.is_waiting(connection) or connection.needs_rollback:
-                (ORPHANS if outer is None else outer)._waiting.append(survivor)
+            if survivor.has_committed or survivor.has_ended_with_test(connection):
+                continue
+            if survivor.is_waiting(connection) or is_broken(connection):
+                heir._waiting.append(survivor)
                 continue
             try:
                 write_again(survivor.row, using=survivor.using)
+                if connection.in_atomic_block:
+                    # Only a savepoint was rolled back; the transaction around it may follow.
+                    heir.watch(survivor.row, survivor.using)
             except Exception:
                 logger.exception("auditkit: %s event %s was lost", survivor.row.outcome, survivor.row.id)
 

@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from auditkit_django.log.findings import FINDINGS, GAPS, Finding, VerifyReport
 from auditkit_django.query.state import PENDING_CAP, LogState
 from auditkit_django.templatetags.auditkit_visible import visible
+from auditkit_django.trail.links import Links
 
 SHOWN_FINDINGS = 10
 
@@ -37,6 +38,7 @@ class Found:
 
     seq: int | None
     event_id: UUID | None
+    url: str
     meaning: str
     details: str
 
@@ -75,16 +77,16 @@ def integrity_of(state: LogState | None) -> Integrity:
     )
 
 
-def outcome_of(report: VerifyReport) -> Outcome:
+def outcome_of(report: VerifyReport, links: Links) -> Outcome:
     """The result that ``report`` stands for."""
     tone, headline, explanation = _verdict(report)
     return Outcome(
         tone=tone,
         headline=headline,
         explanation=explanation,
-        findings=tuple(_in_words(finding) for finding in report.findings[:SHOWN_FINDINGS]),
+        findings=tuple(_in_words(finding, links) for finding in report.findings[:SHOWN_FINDINGS]),
         omitted=max(0, len(report.findings) - SHOWN_FINDINGS) + report.omitted,
-        gaps=tuple(_in_words(gap) for gap in report.gaps),
+        gaps=tuple(_in_words(gap, links) for gap in report.gaps),
     )
 
 
@@ -119,11 +121,12 @@ def _verdict(report: VerifyReport) -> tuple[Tone, str, str]:
     )
 
 
-def _in_words(finding: Finding) -> Found:
+def _in_words(finding: Finding, links: Links) -> Found:
     meaning = FINDINGS.get(finding.code) or GAPS.get(finding.code, finding.code)
     return Found(
         seq=finding.seq,
         event_id=finding.event_id,
+        url=links.to("event", event_id=finding.event_id) if finding.event_id is not None else "",
         meaning=meaning[:1].upper() + meaning[1:],
         details=visible(finding.message),
     )

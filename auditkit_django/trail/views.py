@@ -67,21 +67,14 @@ class EventList(_Page):
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         record_viewing(request, self.tenant, self.form.params())
-        chosen = self.chosen()
-        page: Page | None = None
-        is_stale, cursor = False, request.GET.get("cursor")
-        if chosen is not None:
-            try:
-                page = page_of(self.tenant, chosen, limit=self.page_size, cursor=cursor)
-            except MalformedError:
-                is_stale = True
+        page, is_stale = self._found()
         rows = [row_of(event, self.links) for event in page.events] if page is not None else []
         context = {
             "form": self.form,
             "rows": rows,
             "is_stale": is_stale,
             "older_url": self._older_url(page),
-            "newest_url": self.links.to("events", self.form.params()) if cursor else "",
+            "newest_url": self.links.to("events", self.form.params()) if "cursor" in request.GET else "",
             "export_url": self.links.to("export", self.form.params(anchored=True)) if page is not None else "",
             "verify_url": self.links.to("verify"),
             "integrity": integrity_of(log_state(self.tenant)),
@@ -92,6 +85,16 @@ class EventList(_Page):
             "targets": _known(target for row in rows for target in row.targets),
         }
         return self.page("list.html", context, status=400 if is_stale else 200)
+
+    def _found(self) -> tuple[Page | None, bool]:
+        """The page that was asked for, None if the filter makes no sense; and whether its cursor is of another one."""
+        chosen = self.chosen()
+        if chosen is None:
+            return None, False
+        try:
+            return page_of(self.tenant, chosen, limit=self.page_size, cursor=self.request.GET.get("cursor")), False
+        except MalformedError:
+            return None, True
 
     def _older_url(self, page: Page | None) -> str:
         if page is None or page.next_cursor is None:
@@ -165,7 +168,7 @@ class Verification(_Page):
             report = verify(self.tenant, max_entries=self.verify_entries)
         except UnknownTenantError:  # nothing was ever recorded
             return redirect(self.links.to("events"))
-        context = {"report": report, "result": outcome_of(report), "verify_url": self.links.to("verify")}
+        context = {"report": report, "result": outcome_of(report, self.links), "verify_url": self.links.to("verify")}
         return self.page("verification.html", context)
 
 

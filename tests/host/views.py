@@ -39,35 +39,26 @@ class TokenUser:
     is_authenticated: bool = True
 
 
-class _Signed(BaseAuthentication):
-    """``Authorization: <keyword> <signed user id>``, as JSON Web Tokens work."""
-
-    keyword: str
-
-    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
-        keyword, _, token = request.headers.get("Authorization", "").partition(" ")
-        return (self.user_of(signing.loads(token)), token) if keyword == self.keyword else None
-
-    def user_of(self, claims: dict[str, str]) -> Any:
-        raise NotImplementedError  # pragma: no cover
+def _claims(request: Request, keyword: str) -> dict[str, str] | None:
+    """What ``Authorization: <keyword> <signed claims>`` says, as JSON Web Tokens do."""
+    given, _, token = request.headers.get("Authorization", "").partition(" ")
+    return signing.loads(token) if given == keyword else None
 
 
-class JwtUser(_Signed):
-    """Gives back the user's row."""
+class JwtUser(BaseAuthentication):
+    """Gives back the row of the user whom a signed token names."""
 
-    keyword = "Jwt"
+    def authenticate(self, request: Request) -> tuple[User, Any] | None:
+        claims = _claims(request, "Jwt")
+        return None if claims is None else (User.objects.get(pk=claims["sub"]), claims)
 
-    def user_of(self, claims: dict[str, str]) -> User:
-        return User.objects.get(pk=claims["sub"])
 
+class JwtClaims(BaseAuthentication):
+    """Gives back what a signed token says."""
 
-class JwtClaims(_Signed):
-    """Gives back what the token says."""
-
-    keyword = "Claims"
-
-    def user_of(self, claims: dict[str, str]) -> TokenUser:
-        return TokenUser(pk=claims["sub"], username=claims["name"])
+    def authenticate(self, request: Request) -> tuple[TokenUser, Any] | None:
+        claims = _claims(request, "Claims")
+        return None if claims is None else (TokenUser(pk=claims["sub"], username=claims["name"]), claims)
 
 
 class Key(BaseAuthentication):

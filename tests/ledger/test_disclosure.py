@@ -289,6 +289,21 @@ def test_what_join_does_not_write_is_not_split(refused: str, function: Callable[
         function(refused)
 
 
+@pytest.mark.parametrize("between", [",", ",\n", ", ", "\n"], ids=ascii)
+@pytest.mark.parametrize("inside", ["", " ", "\n", "\t"], ids=ascii)
+@pytest.mark.parametrize("value", ["[]", '["x",1]', '{"k":1,"l":2}'])
+def test_what_is_read_with_values_is_split_into_the_same_texts(value: str, inside: str, between: str) -> None:
+    texts = {name: f'["s",{inside}"{name}",{inside}{value}]' for name in ("a", "b")}
+    text = "{" + between.join(f'"{name}":{array_text}' for name, array_text in texts.items()) + "}"
+    try:
+        read = disclosure.split_with_values(text)
+    except MalformedError:
+        assert inside == "\n" or between != ",\n"
+        return
+    assert {name: array_text for name, (array_text, _) in read.items()} == texts
+    assert disclosure.split(text) == texts
+
+
 @pytest.mark.parametrize("refused", REFUSED_WHEN_READ.values(), ids=REFUSED_WHEN_READ.keys())
 def test_what_join_does_not_write_is_not_read(refused: str) -> None:
     with pytest.raises(MalformedError, match="disclosures: got"):

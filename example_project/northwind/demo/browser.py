@@ -1,0 +1,76 @@
+"""A browser that asks the real views: middleware, forms, sessions, signals and audit events as for anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.http import HttpResponse
+from django.test import Client
+from django.utils import timezone
+
+from example_project.northwind.demo.cast import Person
+
+#: Shorter than the product's sessions last.
+_SESSION = timedelta(days=6)
+
+
+class UnexpectedAnswer(AssertionError):
+    """A view did not answer as the story needs: the story or the view is wrong."""
+
+
+class Browser:
+    """One person's browser, signed in or not."""
+
+    def __init__(self, person: Person) -> None:
+        self.person = person
+        self.password = person.first_password
+        self._signed_in_at: datetime | None = None
+        self._client = self._new_client(person.ip)
+
+    def _new_client(self, ip: str) -> Client:
+        # raise_request_exception stays on: a view that fails ends the demo with its traceback.
+        return Client(headers={"user-agent": self.person.user_agent}, REMOTE_ADDR=ip, SERVER_NAME="127.0.0.1")
+
+    @property
+    def is_signed_in(self) -> bool:
+        """Whether there is a session that has not run out."""
+        return self._signed_in_at is not None and timezone.now() - self._signed_in_at < _SESSION
+
+    def get(self, path: str, *, status: int = 200) -> HttpResponse:
+        """The page at ``path``."""
+        return self._checked(self._client.get(path), path, status)
+
+    def post(self, path: str, values: Mapping[str, Any] | None = None, *, status: int = 302) -> HttpResponse:
+        """Send a form; 302 is the answer to one that was accepted."""
+        return self._checked(self._client.post(path, dict(values or {})), path, status)
+
+    def sign_in(self) -> None:
+        """With the right password, and without the cookies of an older session."""
+        self._client = self._new_client(self.person.ip)
+        self.post("/sign-in/", {"username": self.person.email, "password": self.password})
+        self.has_signed_in()
+
+    def has_signed_in(self) -> None:
+        """Remember the session that signing up or joining began."""
+        self._signed_in_at = timezone.now()
+
+    def mistype(self, *, ip: str | None = None) -> None:
+        """A wrong password, from this browser or from elsewhere."""
+        client = self._new_client(ip or self.person.ip)
+        answer = client.post("/sign-in/", {"username": self.person.email, "password": "not-the-password"})
+        self._checked(answer, "/sign-in/", 200)
+
+    def sign_out(self) -> None:
+        """End the session."""
+        self.post("/sign-out/")
+        self._signed_in_at = None
+
+    def _checked(self, answer: Any, path: str, status: int) -> HttpResponse:
+        if answer.status_code != status:
+            form = (answer.context or {}).get("form")
+            errors = form.errors.as_json() if form is not None else ""
+            raise UnexpectedAnswer(f"{self.person.email} {path}: got {answer.status_code}, wanted {status}. {errors}")
+        found: HttpResponse = answer
+        return found

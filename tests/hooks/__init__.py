@@ -1,0 +1,1 @@
+"""The way in: middleware, decorators, and who acts under which authentication."""
