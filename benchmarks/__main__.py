@@ -30,6 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     names = options.only or NAMES
     with running(durable=True, settings=SERVER) as server:
         line = machine_line(server.dsn("postgres"))
+        print(f"{line}\n", flush=True)
         databases.prepare(server)
         plan = Plan.quick(server) if options.quick else Plan.full(server, disk_events=options.disk_events)
         sections = []
@@ -40,7 +41,6 @@ def main(arguments: Sequence[str]) -> int:
         print(budgets_text(sections))
     if options.output:
         options.output.write_text(_document(line, sections, is_quick=options.quick))
-    print(line)
     return 0
 
 

@@ -34,9 +34,11 @@ def create(server: Server, name: str, *, template: str = "template1") -> None:
 
 
 def migrate() -> None:
-    """All tables of this process's apps in its database; the host's own have no migrations."""
+    """All tables of this process's apps in its database."""
     from django.core.management import call_command
 
+    call_command("migrate", verbosity=0, interactive=False)
+    # The host has no migrations, and its history tables refer to users: second, when these are there.
     call_command("migrate", run_syncdb=True, verbosity=0, interactive=False)
 
 

@@ -33,6 +33,11 @@ INSTALLED_APPS = [
     *VARIANT_APPS[BENCH_VARIANT],
     "benchmarks.host",
 ]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    *(["auditkit_django.hooks.middleware.AuditkitMiddleware"] if BENCH_VARIANT == "auditkit" else []),
+]
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
@@ -49,3 +54,4 @@ AUDITKIT: dict[str, Any] = {
     # Nothing appends unless a benchmark does it or starts a worker: what is measured is measured alone.
     "APPEND": "worker",
 }
+LOGGING = {"version": 1, "disable_existing_loggers": False, "loggers": {"pgtrigger": {"level": "WARNING"}}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,7 +123,9 @@ _FAINT = """() => {
   return found;
 }"""
 
-_UNNAMED = """() => [...document.querySelectorAll('input:not([type=hidden]), select, button, a, section, nav, table, th')].filter(e => {
+_UNNAMED = """() => [...document.querySelectorAll(
+  'input:not([type=hidden]), select, button, a, section, nav, table, th'
+)].filter(e => {
   if (e.matches('input, select')) return e.labels.length === 0;
   if (e.matches('section, nav')) return !e.ariaLabel && !document.getElementById(e.getAttribute('aria-labelledby'));
   if (e.matches('th')) return !e.scope;
@@ -147,6 +150,10 @@ def browser(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator
         browser = playwright.chromium.launch(executable_path=executable, args=_FLAGS)
         yield browser
         browser.close()
+    # A connection to the database lives as long as its server thread, and PostgreSQL drops no database in use.
+    for thread in threading.enumerate():
+        if "process_request_thread" in thread.name:
+            thread.join(10)
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ class EventAdmin(ReadOnlyAdmin):
     """The events of the tenant in ``?tenant__exact=``, newest first, with what they disclose and their entries."""
 
     keyset = ("-occurred_at", "-id")
-    list_display = ("occurred_at", "sentence", "action", "actor", "target", "outcome", "severity", "seq")
+    list_display = ("occurred_at", "sentence", "action", "outcome", "severity", "seq")
     list_display_links = ("sentence",)
     list_filter = [OutcomeFilter, ("occurred_at", admin.DateFieldListFilter)]
     search_fields = ("actor_id", "target_id", "action")
@@ -150,15 +150,6 @@ class EventAdmin(ReadOnlyAdmin):
     def sentence(self, event: Any) -> str:
         return visible(_listed(event).summary)
 
-    @admin.display(description=_("actor"))
-    def actor(self, event: Any) -> str:
-        return _party(_listed(event).actor)
-
-    @admin.display(description=_("target"))
-    def target(self, event: Any) -> str:
-        targets = _listed(event).targets
-        return _party(targets[0]) if targets else "—"
-
     @admin.display(description=_("seq"))
     def seq(self, event: Any) -> str:
         seq = _listed(event).seq
@@ -187,9 +178,3 @@ class EventAdmin(ReadOnlyAdmin):
 
 def _listed(event: Any) -> ListedEvent:
     return cast("ListedEvent", event.listed)
-
-
-def _party(party: object) -> str:
-    if not isinstance(party, dict):
-        return visible(party) or "—"
-    return visible(party.get("name") or party.get("email") or f"{party.get('type')}:{party.get('id', '')}".rstrip(":"))

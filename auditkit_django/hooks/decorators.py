@@ -25,6 +25,7 @@ from django.http.response import HttpResponseBase
 from django.utils.decorators import method_decorator
 
 from auditkit_django.drafts import Outcome
+from auditkit_django.exceptions import AuditkitError
 from auditkit_django.models import Event
 from auditkit_django.recording.context import context as recording_context
 from auditkit_django.recording.record import record
@@ -97,7 +98,9 @@ def audited(
         if isclass(decorated):
             if not hasattr(decorated, "dispatch"):
                 raise TypeError(f"audited: got class {decorated.__name__}, wanted a class-based view or a function")
-            return cast("_T", method_decorator(_wrapper_of(audit), name="dispatch")(decorated))
+            # The dispatch of an asynchronous view is a plain function that returns a coroutine.
+            is_async = getattr(decorated, "view_is_async", False)
+            return cast("_T", method_decorator(_wrapper_of(audit, is_async=is_async), name="dispatch")(decorated))
         if not callable(decorated):
             raise TypeError(f"audited: got {type(decorated).__name__}, wanted a function or a view class")
         return cast("_T", _wrapper_of(audit)(decorated))
@@ -105,9 +108,9 @@ def audited(
     return decorate
 
 
-def _wrapper_of(audit: _Audit) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _wrapper_of(audit: _Audit, *, is_async: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def wrap(function: Callable[..., Any]) -> Callable[..., Any]:
-        return _wrap_async(audit, function) if iscoroutinefunction(function) else _wrap_sync(audit, function)
+        return (_wrap_async if is_async or iscoroutinefunction(function) else _wrap_sync)(audit, function)
 
     return wrap
 
@@ -116,14 +119,23 @@ def _wrap_sync(audit: _Audit, function: Callable[..., Any]) -> Callable[..., Any
     @functools.wraps(function)
     def audited_call(*args: Any, **kwargs: Any) -> Any:
         call = Call(request=_request_in(args), args=args, kwargs=kwargs)
+        alias = router.db_for_write(Event)
+        has_returned = is_undone = False
         with recording_context():
-            # Change and event commit together or not at all.
-            with transaction.atomic(using=router.db_for_write(Event)):
-                try:
+            try:
+                # Change and event commit together or not at all.
+                with transaction.atomic(using=alias):
                     call.result = function(*args, **kwargs)
-                except Exception as exc:
+                    has_returned, is_undone = True, transaction.get_rollback(using=alias)
+                    if not is_undone:
+                        audit.record(call, _outcome_of(call.result))
+            except Exception as exc:
+                # After the rollback: a transaction that a failed statement broke cannot even be asked for the tenant.
+                if not (has_returned and isinstance(exc, AuditkitError)):
                     _record_exception(audit, call, exc)
-                    raise
+                raise
+            if is_undone and _outcome_of(call.result) != "success":
+                # DRF answers an exception so: the transaction is marked, and nothing is raised.
                 audit.record(call, _outcome_of(call.result))
             return call.result
 

@@ -23,7 +23,7 @@ from operator import itemgetter
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
 from django.db.transaction import get_connection
 from django.utils import timezone
 
@@ -35,6 +35,7 @@ from auditkit_django.log.heads import Head, ReadyEvent, extend, ready
 from auditkit_django.log.opening import open_logs
 from auditkit_django.log.own import quarantine_event
 from auditkit_django.log.reading import event_row
+from auditkit_django.log.reconcile import drop_needless_pointers
 from auditkit_django.log.rows import PendingEvent, pending_event
 from auditkit_django.log.writing import insert_own_event
 from auditkit_django.models import Log
@@ -98,7 +99,14 @@ def append_pass(
         return PassResult()
     open_logs([tenant for tenant, has_log in waiting if not has_log], using=using, clock=clock)
     tenants = [tenant for tenant, _has_log in waiting]
-    appended, is_full, locked = _append_to(connection, store, tenants, limit=limit, clock=clock)
+    try:
+        appended, is_full, locked = _append_to(connection, store, tenants, limit=limit, clock=clock)
+    except IntegrityError:
+        # A second pointer to one event (two reconcilers at once, a hand-written row): the unique key refuses its second
+        # entry, and would for ever.
+        if not drop_needless_pointers(tenants, using=using):
+            raise
+        appended, is_full, locked = _append_to(connection, store, tenants, limit=limit, clock=clock)
     if appended:
         events_appended.send_robust(sender=Log, tenants=appended, using=using)
     return PassResult(

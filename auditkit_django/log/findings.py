@@ -19,6 +19,7 @@ FINDINGS: Final[Mapping[str, str]] = {
     "log.head": "the log's row does not name the last entry: size, head hash or head time differ",
     "entry.missing": "there is no entry at this seq",
     "entry.beyond_head": "there is an entry at or beyond the size that the log's row names",
+    "entry.outside": "there is an entry at a seq or in an epoch that no log has",
     "entry.malformed": "the entry's bytes are not an entry",
     "entry.origin": "the entry names another log",
     "entry.seq": "the entry names another seq than the one it is stored at",

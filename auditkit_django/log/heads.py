@@ -101,6 +101,8 @@ def ready(event: PendingEvent) -> ReadyEvent:
     reason = _why_words_malformed(event.action, event.category, event.severity, event.outcome)
     if reason is not None:
         raise MalformedError(reason)
+    if not event.at or not event.rec:
+        raise MalformedError("occurred_at and recorded_at: wanted times in the years 1 to 9999")
     texts = split(event.disclosures) if event.disclosures else {}
     if not texts.keys() <= _FIELDS:
         raise MalformedError(f"disclosures: got {sorted(texts)!r:.200}, wanted a subset of {list(FIELDS)}")

@@ -44,6 +44,12 @@ SELECT tenant, epoch, origin, size, head_hash, head_time FROM {LOG_TABLE}
 WHERE tenant = ANY(%s) AND state = 'open' ORDER BY tenant FOR UPDATE SKIP LOCKED
 """
 
+# NULL, which is malformed, where no entry can hold the time (infinity, before Christ).
+_TIME = (
+    "CASE WHEN {0} BETWEEN '0001-01-02 00:00:00Z' AND '9999-12-30 00:00:00Z'"
+    """ THEN to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END"""
+)
+
 # The pointers go in the same statement that reads them: one pass over their index instead of two. Taken are the rows
 # that are there, oldest first, never a range of ids: a row that commits late with a lower id is taken by a later pass.
 _TAKE = f"""
@@ -55,8 +61,7 @@ WITH taken AS (
     WHERE p.tenant = q.tenant AND p.id = o.id
     RETURNING p.tenant, p.id, p.event_id)
 SELECT t.tenant, t.id, e.id::text,
-       to_char(e.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-       to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       {_TIME.format("e.occurred_at")}, {_TIME.format("e.recorded_at")},
        e.action, e.category, e.severity, e.outcome, e.disclosures
 FROM taken t LEFT JOIN {EVENT_TABLE} e ON e.tenant = t.tenant AND e.id = t.event_id
 ORDER BY t.tenant, t.id

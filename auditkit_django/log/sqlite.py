@@ -8,6 +8,7 @@ exclusion. A deferred BEGIN that has read and then writes would fail at once whe
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -15,8 +16,9 @@ from django.db.models import Exists, OuterRef
 
 from auditkit_django.ledger.entry import format_time
 from auditkit_django.log.heads import EntryRow, Head
-from auditkit_django.log.rows import PendingEvent
-from auditkit_django.models import Entry, Event, Log, Pending
+from auditkit_django.log.reading import event_rows
+from auditkit_django.log.rows import EventRow, PendingEvent
+from auditkit_django.models import Entry, Log, Pending
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -65,29 +67,31 @@ def take_pending(connection: BaseDatabaseWrapper, tenants: Sequence[str], *, lim
 
 
 def _take(connection: BaseDatabaseWrapper, tenant: str, pointers: list[tuple[int, UUID]]) -> list[PendingEvent]:
-    events = Event.objects.using(connection.alias).filter(
-        tenant=tenant, id__in=[event_id for _pk, event_id in pointers]
-    )
-    by_id = {event.id: event for event in events}
+    by_id = event_rows(connection, tenant, [event_id for _pk, event_id in pointers])
     Pending.objects.using(connection.alias).filter(tenant=tenant, id__in=[pk for pk, _event_id in pointers]).delete()
     return [_pending_event(tenant, pk, by_id.get(event_id)) for pk, event_id in pointers]
 
 
-def _pending_event(tenant: str, pointer: int, event: Event | None) -> PendingEvent:
+def _pending_event(tenant: str, pointer: int, event: EventRow | None) -> PendingEvent:
     if event is None:
         return PendingEvent(tenant, pointer, *[None] * 8)  # type: ignore[arg-type]
     return PendingEvent(
         tenant,
         pointer,
         str(event.id),
-        format_time(event.occurred_at),
-        format_time(event.recorded_at),
+        _time_text(event.occurred_at),
+        _time_text(event.recorded_at),
         event.action,
         event.category,
         event.severity,
         event.outcome,
         event.disclosures,
     )
+
+
+def _time_text(moment: object) -> str:
+    # Empty, which is malformed, where somebody wrote into the column by hand what is no time.
+    return format_time(moment) if isinstance(moment, datetime) else ""
 
 
 def insert_entries(connection: BaseDatabaseWrapper, entries: Iterable[EntryRow]) -> None:

@@ -7,7 +7,7 @@ Verify one log, trusting nothing that is stored: everything is recomputed.
    hashes to the stored leaf hash; seq 0 opens the log.
 4. Each entry's event is there, every column says what the entry says, every disclosure opens its digest, and the
    columns copied for searching are those disclosed.
-5. The last entry is the head that the log's row names, and nothing stands beyond it.
+5. The last entry is the head that the log's row names, and nothing stands beyond it or outside of every log.
 6. No event is outside of the log: each has an entry, waits for one, or is in quarantine as it was put there.
 
 The verdict is the worst of the findings. Without a checkpoint held outside of this database a rewrite of everything,
@@ -16,13 +16,15 @@ hashes included, is not found: that is what published checkpoints are for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Exists, OuterRef
+from django.db import DEFAULT_DB_ALIAS, DataError
+from django.db.models import Exists, OuterRef, Q
+from django.db.transaction import get_connection
 from django.utils import timezone
 
 from auditkit_django.exceptions import MalformedError, UnknownTenantError
@@ -38,6 +40,9 @@ from auditkit_django.models import Entry, Event, Log, Pending
 from auditkit_django.signals import verification_failed
 
 MAX_FINDINGS: Final = 1000
+_MAX_SEQ: Final = 2**63 - 1
+#: What reading a row raises whose columns were edited into what no such column holds.
+_UNREADABLE: Final = (DataError, AttributeError, TypeError, ValueError)
 
 Progress = Callable[[int, int], None]
 
@@ -102,15 +107,18 @@ def verify(
         UnknownTenantError: The tenant has no log, no entry and no event.
     """
     started_at = timezone.now()
-    log = Log.objects.using(using).filter(tenant=tenant).order_by("-epoch").first()
+    try:
+        log = _log_row(tenant, using=using)
+    except _UNREADABLE as exc:
+        unreadable = Finding(code="log.head", message=f"the log's row cannot be read: {exc}")
+        return _without_log(tenant, started_at, using=using, found=[unreadable])
     if log is None:
         return _without_log(tenant, started_at, using=using)
     start = max(0, log.size - max_entries) if max_entries is not None else 0
     walk = resume or Walk(seq=start, prev=ZERO_HASH if start == 0 else None)
     first = walk.seq if walk.first_seq is None else walk.first_seq
     for chunk in stored_entries(tenant, log.epoch, start=walk.seq, using=using):
-        for stored in chunk:
-            _check_entry(walk, stored, log, using=using)
+        _check_chunk(walk, chunk, log, using=using)
         if progress is not None:
             progress(walk.checked, log.size - first)
         if checkpoint is not None and not walk.findings:
@@ -124,6 +132,11 @@ def verify(
     if walk.findings:
         verification_failed.send_robust(sender=Log, report=report)
     return report
+
+
+def _check_chunk(walk: Walk, chunk: Iterable[StoredEntry], log: Log, *, using: str) -> None:
+    for stored in chunk:
+        _check_entry(walk, stored, log, using=using)
 
 
 def _check_entry(walk: Walk, stored: StoredEntry, log: Log, *, using: str) -> None:
@@ -149,6 +162,9 @@ def _check_entry(walk: Walk, stored: StoredEntry, log: Log, *, using: str) -> No
 def _check_head(walk: Walk, log: Log) -> Iterator[Finding]:
     """Step 5."""
     last = walk.seq - 1
+    if log.size == walk.seq == 0:
+        # A log is opened with its first entry: an empty one was emptied.
+        yield Finding(code="entry.missing", message="the log has no entry, not even its first", seq=0)
     if walk.seq < log.size:
         for seq in range(walk.seq, min(log.size, walk.seq + MAX_FINDINGS)):
             yield Finding(code="entry.missing", message=f"there is no entry at seq {seq}", seq=seq)
@@ -172,6 +188,7 @@ def _check_outside(log: Log, *, using: str) -> Iterator[Finding]:
         yield Finding(
             code="event.unlogged", message="the event is neither in the log nor waiting for it", event_id=event_id
         )
+    yield from _entries_of_no_log(log, using=using)
     pointers = Pending.objects.using(using).filter(tenant=log.tenant)
     same = {"tenant": OuterRef("tenant")}
     is_logged = Exists(Entry.objects.using(using).filter(**same, event_id=OuterRef("event_id")))
@@ -180,6 +197,18 @@ def _check_outside(log: Log, *, using: str) -> Iterator[Finding]:
         yield Finding(code="pending.logged", message="the event waits and has an entry", event_id=pointer.event_id)
     for pointer in pointers.filter(~has_event)[:MAX_FINDINGS]:
         yield Finding(code="pending.orphan", message="a pointer waits for no event", event_id=pointer.event_id)
+
+
+def _entries_of_no_log(log: Log, *, using: str) -> Iterator[Finding]:
+    """Entries that no walk from seq 0 meets, which would pass their events off as logged."""
+    epochs = list(Log.objects.using(using).filter(tenant=log.tenant).order_by("epoch").values_list("epoch", flat=True))
+    outside = Q(epoch__lt=epochs[0]) | Q(epoch__gt=epochs[-1]) | Q(seq__lt=0)
+    if get_connection(using).vendor == "sqlite":
+        outside |= Q(seq__gt=_MAX_SEQ)  # Text stands behind all numbers.
+    found = Entry.objects.using(using).filter(outside, tenant=log.tenant).values_list("epoch", "seq")
+    for epoch, seq in found[:MAX_FINDINGS]:
+        where = f"epoch {epoch}, seq {seq}: no log reaches there"
+        yield Finding(code="entry.outside", message=where, seq=seq if type(seq) is int and seq >= 0 else None)
 
 
 def _check_quarantined(stored: StoredEntry, event: EventRow, *, using: str) -> Iterator[Finding]:
@@ -199,9 +228,18 @@ def _check_quarantined(stored: StoredEntry, event: EventRow, *, using: str) -> I
         )
 
 
-def _without_log(tenant: str, started_at: datetime, *, using: str) -> VerifyReport:
-    findings = []
-    if Entry.objects.using(using).filter(tenant=tenant).exists():
+def _log_row(tenant: str, *, using: str) -> Log | None:
+    """The row of the newest log, None where there is none; one of ``_UNREADABLE`` where its columns hold no such values."""
+    log = Log.objects.using(using).filter(tenant=tenant).order_by("-epoch").first()
+    if log is not None:
+        format_time(log.head_time)
+        log.size, log.epoch = operator.index(log.size), operator.index(log.epoch)
+    return log
+
+
+def _without_log(tenant: str, started_at: datetime, *, using: str, found: Iterable[Finding] = ()) -> VerifyReport:
+    findings = list(found)
+    if not findings and Entry.objects.using(using).filter(tenant=tenant).exists():
         findings.append(Finding(code="log.missing", message="there are entries and no log row", seq=0))
     events = unlogged_events(tenant, using=using, limit=MAX_FINDINGS)
     findings += [Finding(code="event.unlogged", message="neither in a log nor waiting", event_id=id) for id in events]
@@ -251,8 +289,19 @@ def _report(walk: Walk, log: Log, *, first: int, started_at: datetime, using: st
 
 
 def _log_now(log: Log, walk: Walk, *, using: str) -> Log:
-    """The log's row as it is after the walk: events are appended while we read, and the row moves with them."""
-    return Log.objects.using(using).get(pk=log.pk) if walk.seq != log.size else log
+    """
+    The log's row as it is after the walk: events are appended while we read, and the row moves with them.
+
+    What was appended between the last chunk and this look at the row is walked too, up to the size that the row names.
+    """
+    if walk.seq == log.size:
+        return log
+    log = Log.objects.using(using).get(pk=log.pk)
+    for chunk in stored_entries(log.tenant, log.epoch, start=walk.seq, using=using) if walk.seq < log.size else ():
+        _check_chunk(walk, (stored for stored in chunk if stored.seq < log.size), log, using=using)
+        if walk.seq >= log.size:
+            break
+    return log
 
 
 def _remember(log: Log, report: VerifyReport, *, using: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from django.db import transaction
@@ -39,7 +39,13 @@ def wake_on_commit(connection: BaseDatabaseWrapper) -> None:
 
 @lru_cache(maxsize=32)
 def _callback(mode: AppendMode, alias: str) -> Callable[[], object]:
-    return partial(_append_inline if mode == "inline" else _wake_thread, alias)
+    wake = _append_inline if mode == "inline" else _wake_thread
+
+    # Not a partial: Django names a callback that failed by its __qualname__.
+    def append_after_commit() -> None:
+        wake(alias)
+
+    return append_after_commit
 
 
 def _append_inline(alias: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,7 +16,7 @@ from auditkit_django.exceptions import AuditkitError
 from auditkit_django.log.append import append_sweep
 from auditkit_django.log.health import Health, health
 from auditkit_django.log.reconcile import reconcile
-from auditkit_django.models import Log
+from auditkit_django.log.tenants import known_tenants
 
 logger = logging.getLogger("auditkit_django.worker")
 
@@ -75,8 +74,8 @@ class Worker:
                 self._stopping.wait(pause)
 
     def reconcile(self) -> int:
-        """Queue unlogged events of every log again; how many."""
-        return sum(reconcile(tenant, using=self.using) for tenant in self._tenants())
+        """Queue unlogged events of every tenant again; how many."""
+        return sum(reconcile(tenant, using=self.using) for tenant in known_tenants(using=self.using))
 
     def health(self, events_per_second: float | None = None) -> Health:
         """The queue's health, with this worker's last pass."""
@@ -87,11 +86,6 @@ class Worker:
         self.last_pass_at = timezone.now()
         self.appended += result.total
         return bool(result.total)
-
-    def _tenants(self) -> Iterator[str]:
-        yield from (
-            Log.objects.using(self.using).filter(state=Log.State.OPEN).values_list("tenant", flat=True).iterator()
-        )
 
     def _report(self, events_per_second: float) -> None:
         state = self.health(events_per_second)

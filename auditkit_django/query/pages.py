@@ -158,7 +158,8 @@ def _summary(event: Event, fields: dict[str, Any]) -> str:
     values = {
         "actor": _label(fields.get("actor")),
         "target": _label(targets[0]) if targets else None,
-        "tenant": event.tenant,
+        # The key means nothing to a reader: the sentence says "the organization".
+        "tenant": None,
         "metadata": fields.get("metadata") or {},
     }
     return actions.render(action.template, values)

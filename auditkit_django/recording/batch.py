@@ -14,8 +14,9 @@ from auditkit_django.exceptions import MalformedError, RecordingError
 from auditkit_django.log.writing import is_broken, write_events
 from auditkit_django.models import Event
 from auditkit_django.recording import losses
+from auditkit_django.recording.context import survivors
 from auditkit_django.recording.encoding import encode_row
-from auditkit_django.recording.record import build_draft, follow, waiting_with
+from auditkit_django.recording.record import build_draft, follow
 
 if TYPE_CHECKING:
     from auditkit_django.log.rows import EventRow
@@ -74,7 +75,7 @@ class Batch:
 
     def _keep(self) -> list[UUID]:
         for row in self._rows:
-            waiting_with().keep(row, self._using)
+            survivors().keep(row, self._using)
         return self._emptied()
 
     def _emptied(self) -> list[UUID]:

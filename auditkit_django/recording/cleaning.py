@@ -29,6 +29,9 @@ _UNSAFE: Final = re.compile("[\x00\ud800-\udfff]")
 _MAX_NOTES: Final = 20
 #: More items than this cannot fit into any event: lists of lists are cut before they are walked.
 _MAX_ITEMS: Final = 8192
+#: More text than this cannot fit either: what comes after it is not searched for secrets but left out.
+_MAX_TEXT: Final = 64 * 1024
+_SHORT_TEXT: Final = 64
 #: A secret that the limit would cut in two is still found whole.
 _OVERLAP: Final = 4096
 
@@ -36,12 +39,13 @@ _OVERLAP: Final = 4096
 class Notes:
     """What cleaning changed, by path: ``redacted``, ``repaired``, ``truncated``."""
 
-    __slots__ = ("found", "items", "keys")
+    __slots__ = ("found", "items", "keys", "text")
 
     def __init__(self) -> None:
         self.found: dict[str, list[str]] = {}
         self.keys = 0
         self.items = 0
+        self.text = 0
 
     def add(self, kind: str, path: str) -> None:
         """Note that the value at ``path`` was changed; the first few of each kind are kept."""
@@ -58,6 +62,10 @@ class Notes:
 
 def clean_text(text: str, *, path: str, notes: Notes, limit: int = MAX_STRING) -> str:
     """``text`` cut to ``limit`` characters, repaired and redacted."""
+    notes.text += min(len(text), limit)
+    if notes.text > _MAX_TEXT and len(text) > _SHORT_TEXT:
+        notes.truncated(path, f"more than {_MAX_TEXT} characters in all", f"at most {_MAX_TEXT}")
+        return "[truncated]"
     if len(text) > limit:
         notes.truncated(path, f"{len(text)} characters", f"at most {limit}")
         text = text[: limit + _OVERLAP]

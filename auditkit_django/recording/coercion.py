@@ -54,9 +54,8 @@ def actor_from(value: object) -> Actor:
 def _actor_of_instance(instance: Model) -> Actor:
     if not isinstance(instance, get_user_model()):
         return Actor(instance._meta.model_name or "", _key(instance, "actor"), name_of(instance))
-    full_name = instance.get_full_name() if hasattr(instance, "get_full_name") else ""
     email = getattr(instance, instance.get_email_field_name(), None) or None
-    return Actor("user", _key(instance, "actor"), full_name or instance.get_username(), email)
+    return Actor("user", _key(instance, "actor"), name_of(instance), email)
 
 
 def target_from(value: object) -> Target:
@@ -114,10 +113,16 @@ def _change(field: str, pair: object) -> Change:
 
 
 def name_of(instance: Model) -> str | None:
-    """``auditkit_name`` of the instance, else its first loaded field among name, title, label, slug, username, email."""
+    """
+    ``auditkit_name`` of the instance, a user's full name or user name, else its first loaded field among name, title,
+    label, slug, username, email.
+    """
     own = getattr(instance, "auditkit_name", None)
     if own is not None:
         return str(own() if callable(own) else own)
+    if isinstance(instance, get_user_model()):
+        full_name = instance.get_full_name() if hasattr(instance, "get_full_name") else ""
+        return full_name or instance.get_username()
     loaded = instance.__dict__
     for field in _NAME_FIELDS:
         if loaded.get(field):

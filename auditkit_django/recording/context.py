@@ -113,6 +113,12 @@ def current() -> Context | None:
     return _current.get()
 
 
+def survivors() -> survival.Survivors:
+    """Where failures and denials wait for the end of their transaction: the innermost context, or the orphans."""
+    context = _current.get()
+    return context.survivors if context is not None else survival.ORPHANS
+
+
 def current_facts() -> ContextFacts:
     """The facts of the innermost context; empty outside of any."""
     context = _current.get()

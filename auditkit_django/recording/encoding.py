@@ -162,17 +162,20 @@ def _fit(path: str, text: str, limit: int, notes: Notes) -> str:
     """``text``, its largest members replaced by a mark until it has at most ``limit`` bytes of UTF-8."""
     if len(text) * 4 <= limit or len(text.encode()) <= limit:
         return text
-    size = len(text.encode())
+    size = left = len(text.encode())
     value = json.loads(text)
-    members = list(value) if isinstance(value, dict) else range(len(value))
-    by_size = sorted(members, key=lambda member: len(encode_value(value[member])), reverse=True)
-    for member in by_size:
+    sizes = {member: _size(value[member]) for member in (value if isinstance(value, dict) else range(len(value)))}
+    for member in sorted(sizes, key=lambda member: sizes[member], reverse=True):
         notes.truncated(f"{path}.{member}", f"{size} bytes of {path}", f"at most {limit}")
         value[member] = {"field": value[member]["field"], "truncated": True} if path == "changes" else _TRUNCATED
-        text = encode_value(value)
-        if len(text.encode()) <= limit:
-            return text
+        left -= sizes[member] - _size(value[member])
+        if left <= limit:
+            return encode_value(value)
     return encode_value({_TRUNCATED: True} if isinstance(value, dict) else [])
+
+
+def _size(value: object) -> int:
+    return len(encode_value(value).encode())
 
 
 def _with_notes(text: str | None, notes: Notes) -> str:

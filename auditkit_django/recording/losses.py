@@ -14,6 +14,7 @@ from auditkit_django.drafts import SYSTEM, SYSTEM_TENANT, EventDraft
 from auditkit_django.log.identity import new_id
 from auditkit_django.log.writing import write_event
 from auditkit_django.models import Event
+from auditkit_django.recording.context import survivors
 from auditkit_django.recording.encoding import encode_row
 from auditkit_django.signals import event_lost
 
@@ -43,15 +44,17 @@ class Losses:
         event_lost.send_robust(sender=Event, action=action, error=error)
 
     def report(self, *, using: str) -> None:
-        """Record what was lost in the system log, in the caller's transaction; kept for the next time if that fails."""
+        """Record what was lost in the system log, surviving the caller's rollback; kept for the next time if that fails."""
         with self._lock:
             count, lost, since = self.count, dict(self._actions), self._since
             self.count, self._actions, self._since = 0, {}, None
         if not count:
             return
         try:
+            row = encode_row(_draft(count, lost, since))
             with transaction.atomic(using=using):
-                write_event(encode_row(_draft(count, lost, since)), using=using)
+                write_event(row, using=using)
+                survivors().watch(row, using)
         except Exception:
             logger.exception("auditkit: the loss of %d events could not be recorded yet", count)
             with self._lock:

@@ -153,7 +153,7 @@ def write_draft(draft: EventDraft, *, using: str) -> UUID:
     """
     row = encode_row(draft)
     if draft.outcome != "success" and is_broken(get_connection(using)):
-        waiting_with().keep(row, using)
+        contexts.survivors().keep(row, using)
         return draft.id
     is_new = draft.idempotency_key is None
     if settings.ON_ERROR == "log":
@@ -174,15 +174,9 @@ def write_draft(draft: EventDraft, *, using: str) -> UUID:
 def follow(row: EventRow, *, using: str) -> None:
     """What comes after an event was written: a failure or denial is watched for its rollback, receivers are told."""
     if row.outcome != "success" and get_connection(using).in_atomic_block:
-        waiting_with().watch(row, using)
+        contexts.survivors().watch(row, using)
     if event_recorded.has_listeners(Event):
         event_recorded.send(sender=Event, id=row.id, tenant=row.tenant, action=row.action)
-
-
-def waiting_with() -> survival.Survivors:
-    """Where failures and denials wait for the end of their transaction: the context, or the orphans."""
-    context = contexts.current()
-    return context.survivors if context is not None else survival.ORPHANS
 
 
 def _failed(exc: Exception, *, action: str) -> None:

@@ -46,7 +46,6 @@ class Survivor:
         """Whether the transaction that holds the event is still open: neither committed nor rolled back."""
         return connection.in_atomic_block and any(callback[1] is self for callback in connection.run_on_commit)
 
-
     def has_ended_with_test(self, connection: BaseDatabaseWrapper) -> bool:
         """Whether it was recorded in a ``TestCase`` that is over: it must not turn up in the next test."""
         return self.test is not None and self.test not in connection.atomic_blocks

@@ -40,7 +40,8 @@ class TrailView(View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not self.is_signed_in():
-            return self.secured(redirect_to_login(Links(request).to("events")))
+            wanted = request.get_full_path() if request.method in ("GET", "HEAD") else Links(request).to("events")
+            return self.secured(redirect_to_login(wanted))
         self.tenant, self.tenant_name = self._admitted()
         return self.secured(super().dispatch(request, *args, **kwargs))
 

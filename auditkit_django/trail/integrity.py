@@ -98,13 +98,10 @@ def _standing(state: LogState) -> tuple[Tone, str, str]:
         return "bad", _("BROKEN: the chain does not hold"), _("Verify again to see what was found.")
     if state.verdict == "INCOMPLETE":
         return "unsure", _("Not verified: the last check could not finish"), _entries(state.size)
-    since = state.size - state.verified_size
-    newer = (
-        ngettext("%(count)s newer entry", "%(count)s newer entries", since) % {"count": f"{since:,}"}
-        if since > 0
-        else ""
-    )
-    return "good", _("Chain verified through #%(seq)s") % {"seq": last}, newer
+    notes = [_("only the newest entries")] if state.verdict == "VALID_WITH_GAPS" else []
+    if (since := state.size - state.verified_size) > 0:
+        notes.append(ngettext("%(count)s newer entry", "%(count)s newer entries", since) % {"count": f"{since:,}"})
+    return "good", _("Chain verified through #%(seq)s") % {"seq": f"{last:,}"}, " · ".join(notes)
 
 
 def _verdict(report: VerifyReport) -> tuple[Tone, str, str]:

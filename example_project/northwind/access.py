@@ -10,13 +10,13 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ClassVar, Concatenate, ParamSpec
 
-from auditkit_django import auditlog
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.views import View
 
+from auditkit_django import auditlog
 from example_project.northwind.models import Membership
 from example_project.northwind.rights import Right, roles_with
 from example_project.northwind.tenancy import membership_of
@@ -44,7 +44,7 @@ def admit(request: HttpRequest, right: Right | None) -> Membership:
             outcome="denied",
             metadata={"reason": reason, "role": membership.role},
         )
-        raise PermissionDenied(f"{right.value} {reason}.")
+        raise PermissionDenied(f"{right.value}: {reason}.")
     return membership
 
 

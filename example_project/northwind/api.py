@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 
-from auditkit_django import auditlog
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
+from auditkit_django import auditlog
 from example_project.northwind import services
 from example_project.northwind.forms import ProjectForm
 from example_project.northwind.models import ApiKey, Project

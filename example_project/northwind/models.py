@@ -56,7 +56,9 @@ class Membership(models.Model):
 
     class Meta:
         ordering: ClassVar = ["joined_at", "pk"]
-        constraints: ClassVar = [models.UniqueConstraint(fields=["organization", "user"], name="northwind_one_membership")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["organization", "user"], name="northwind_one_membership")
+        ]
 
     def __str__(self) -> str:
         return f"{self.user} ({self.role})"

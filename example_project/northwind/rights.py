@@ -48,5 +48,6 @@ def has_right(role: str, right: Right) -> bool:
 
 
 def roles_with(right: Right) -> str:
-    """The roles that have ``right``, in words: ``"owner or admin"``."""
-    return " or ".join(role.value for role in Role if role in _ROLES[right])
+    """The roles that have ``right``, in words: ``"owner, admin or auditor"``."""
+    *others, last = [role.value for role in Role if role in _ROLES[right]]
+    return f"{', '.join(others)} or {last}" if others else last

@@ -12,12 +12,12 @@ import secrets
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
-from auditkit_django import auditlog, audited
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 from django.utils.text import slugify
 
+from auditkit_django import audited, auditlog
 from example_project.northwind.models import ApiKey, Invitation, Membership, Organization, Project
 from example_project.northwind.rights import Role
 
@@ -223,7 +223,9 @@ def rows_for_export(projects: Iterable[Project]) -> list[tuple[object, ...]]:
 
 def _create_user(*, name: str, email: str, password: str) -> User:
     first, _, last = name.partition(" ")
-    return User.objects.create_user(username=email.lower(), email=email, password=password, first_name=first, last_name=last)
+    return User.objects.create_user(
+        username=email.lower(), email=email, password=password, first_name=first, last_name=last
+    )
 
 
 def _free_slug(name: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from auditkit_django import auditlog
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.dispatch import receiver
 
+from auditkit_django import auditlog
 from example_project.northwind.models import Organization
 
 
@@ -18,9 +18,9 @@ def record_everywhere(
     action: str, *, user: AbstractBaseUser | None, metadata: Mapping[str, object] | None = None
 ) -> None:
     """One event per organization of ``user``; those who belong to none are in the installation's own log."""
-    organizations = list(Organization.objects.filter(memberships__user=user)) if user is not None else []
+    tenants: list[object] = list(Organization.objects.filter(memberships__user_id=user.pk)) if user is not None else []
     with auditlog.batch() as batch:
-        for tenant in organizations or ["system"]:
+        for tenant in tenants or ["system"]:
             batch.event(action, actor=user or "anonymous", tenant=tenant, metadata=metadata)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from example_project.northwind.models import ApiKey, Membership, Organization
@@ -43,8 +43,9 @@ def may_view_trail(request: HttpRequest, tenant_key: str) -> bool:
 
 def navigation(request: HttpRequest) -> dict[str, object]:
     """Context of every page: where the user is and where else they may go. A context processor."""
-    user = getattr(request, "user", None) or AnonymousUser()
-    if not user.is_authenticated:
+    # An error page may be made before there is a user.
+    user = getattr(request, "user", None)
+    if not isinstance(user, User):
         return {"organization": None, "membership": None, "rights": {}, "organizations": ()}
     membership = membership_of(request)
     return {

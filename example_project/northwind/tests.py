@@ -1,14 +1,16 @@
 """Northwind's own tests: Django's TestCase, unchanged; events are seen in the transaction of the test."""
 
+# ruff: noqa: PT009  (under Django's runner unittest's assertions say what they got, and assert does not)
+
 from __future__ import annotations
 
 import json
 import re
 
-from auditkit_django import auditlog
 from django.test import Client, TestCase
 from django.test.utils import override_settings
 
+from auditkit_django import auditlog
 from example_project.northwind import services
 from example_project.northwind.models import ApiKey, Invitation, Membership, Organization, Project
 from example_project.northwind.rights import Role
@@ -100,7 +102,9 @@ class FlowTests(Case):
         self.assertNotIn("org.updated", actions(self.acme))
 
     def test_each_security_setting_has_its_own_event(self) -> None:
-        self.owner.post("/o/acme/settings/", {"require_mfa": "on", "sso_domain": "acme.example", "allowed_networks": ""})
+        self.owner.post(
+            "/o/acme/settings/", {"require_mfa": "on", "sso_domain": "acme.example", "allowed_networks": ""}
+        )
         self.assertEqual(actions(self.acme)[-2:], ["config.mfa_policy.updated", "config.sso.updated"])
 
     def test_a_project_lives_and_ends_in_the_log(self) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from django.contrib.auth.views import LogoutView
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from example_project.northwind import api
 from example_project.northwind.views import accounts, keys, members, organization, projects
 
-_in_organization = [
+_in_organization: list[URLPattern | URLResolver] = [
     path("", organization.dashboard, name="dashboard"),
     path("members/", members.MembersPage.as_view(), name="members"),
     path("members/<int:membership_id>/role/", members.change_role, name="change-role"),

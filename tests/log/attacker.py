@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, models, transaction
 
+from auditkit_django.ledger.disclosure import digest_of_json, split
+from auditkit_django.ledger.entry import VERSION, format_time
 from auditkit_django.log.rows import ENTRY_TABLE, EVENT_TABLE, LOG_TABLE, PENDING_TABLE
 from auditkit_django.models import Entry, Event, Log, Pending
 
@@ -84,6 +89,26 @@ def forged_event(tenant: str, like: int) -> Event:
     event = event_at(tenant, like)
     event.id = uuid.uuid4()
     return event
+
+
+def forged_body(event: Event, *, origin: str, seq: int, prev: bytes, time: datetime) -> bytes:
+    """A well-formed entry of ``event`` for that place, made without the appender."""
+    members = {
+        "action": event.action,
+        "at": format_time(event.occurred_at),
+        "category": event.category,
+        "id": str(event.id),
+        "log": origin,
+        "outcome": event.outcome,
+        "prev": base64.b64encode(prev).decode(),
+        "rec": format_time(event.recorded_at),
+        "sd": {name: digest_of_json(text) for name, text in split(event.disclosures or "{}").items()},
+        "seq": seq,
+        "severity": event.severity,
+        "time": format_time(time),
+        "v": VERSION,
+    }
+    return json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
 
 
 @contextmanager

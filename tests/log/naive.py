@@ -60,7 +60,8 @@ def _event_faults(event: Mapping[str, Any], said: Mapping[str, Any]) -> Iterator
     if _text(event["occurred_at"]) != said["at"] or _text(event["recorded_at"]) != said["rec"]:
         yield "times"
     opened = json.loads(event["disclosures"] or "{}")
-    if json.dumps(opened, sort_keys=True, separators=(",", ":"), ensure_ascii=False) != (event["disclosures"] or "{}"):
+    lines = [f'"{name}":{_json(array)}' for name, array in sorted(opened.items())]
+    if "{" + ",\n".join(lines) + "}" != (event["disclosures"] or "{}"):
         yield "form of the disclosures"
     if {name: _digest(array) for name, array in opened.items()} != said["sd"]:
         yield "digests"
@@ -72,8 +73,11 @@ def _event_faults(event: Mapping[str, Any], said: Mapping[str, Any]) -> Iterator
 
 
 def _digest(array: list[Any]) -> str:
-    text = json.dumps(array, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-    return _base64url(hashlib.sha256(_base64url(text).encode()).digest())
+    return _base64url(hashlib.sha256(_base64url(_json(array).encode()).encode()).digest())
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _base64url(data: bytes) -> str:

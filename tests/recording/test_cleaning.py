@@ -214,7 +214,9 @@ def test_too_large_fields_beside_the_metadata_are_cut_too() -> None:
 
 
 def test_long_names_are_cut_and_ids_are_kept() -> None:
-    event = recorded(actor=auditlog.Actor("user", "7", "n" * 300, "e" * 300), resource=auditlog.Target("a", "1", "t" * 300))
+    event = recorded(
+        actor=auditlog.Actor("user", "7", "n" * 300, "e" * 300), resource=auditlog.Target("a", "1", "t" * 300)
+    )
     assert event.actor == {"type": "user", "id": "7", "name": "n" * 200, "email": "e" * 200}
     assert event.targets == [{"type": "a", "id": "1", "name": "t" * 200}]
 

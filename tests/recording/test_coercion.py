@@ -61,7 +61,9 @@ def test_a_target(given: object, target: Target) -> None:
     assert target_from(given) == target
 
 
-@pytest.mark.parametrize("given", [None, 7, object(), TokenUser(pk="9", username="t", is_authenticated=False), ":7", "user:"])
+@pytest.mark.parametrize(
+    "given", [None, 7, object(), TokenUser(pk="9", username="t", is_authenticated=False), ":7", "user:"]
+)
 def test_what_is_no_actor_is_refused(given: object) -> None:
     with pytest.raises(MalformedError, match="actor"):
         actor_from(given)

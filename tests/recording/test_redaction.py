@@ -83,13 +83,20 @@ def test_no_secret_is_in_any_column_of_the_database(client: Client, acme: Organi
             resource=auditlog.Target("invoice", "1", secret),
             targets=[auditlog.Target("invoice", "2", f"of {secret}")],
             on_behalf_of=auditlog.Actor("user", "8", secret),
-            metadata={"note": f"used {secret} there", "list": [secret, {"deep": (secret,)}], secret: 1, "password": "p"},
+            metadata={
+                "note": f"used {secret} there",
+                "list": [secret, {"deep": (secret,)}],
+                secret: 1,
+                "password": "p",
+            },
             changes={"field": (secret, f"new {secret}"), f"of {secret}"[:100]: (1, 2), "nested": ({"a": secret}, None)},
         )
         with auditlog.context(tenant=acme, source=secret, user_agent=f"agent {secret}"):
             auditlog.event("member.invited")
         with auditlog.batch() as batch:
-            batch.event("member.invited", tenant=acme, metadata={"x": secret}, resource=auditlog.Target("a", "1", secret))
+            batch.event(
+                "member.invited", tenant=acme, metadata={"x": secret}, resource=auditlog.Target("a", "1", secret)
+            )
     client.force_login(ada)
     for secret in SECRETS:
         path = f"/o/acme/reset/{secret.replace('/', '_').replace(chr(10), '')}/"
@@ -122,7 +129,9 @@ def test_values_under_secret_names_are_redacted(name: str) -> None:
     assert is_secret_name(name)
 
 
-@pytest.mark.parametrize("name", ["token_id", "password_changed_at", "api_key_name", "role", "pinned", "spinner", "passenger"])
+@pytest.mark.parametrize(
+    "name", ["token_id", "password_changed_at", "api_key_name", "role", "pinned", "spinner", "passenger"]
+)
 def test_names_that_only_resemble_secrets_are_kept(name: str) -> None:
     assert not is_secret_name(name)
 

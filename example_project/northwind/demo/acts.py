@@ -47,7 +47,12 @@ class Stage:
 
 def sign_up(stage: Stage, person: Person) -> None:
     browser = stage.browser(person)
-    values = {"organization": stage.company.name, "name": person.name, "email": person.email, "password": browser.password}
+    values = {
+        "organization": stage.company.name,
+        "name": person.name,
+        "email": person.email,
+        "password": browser.password,
+    }
     browser.post("/sign-up/", values)
     browser.has_signed_in()
 
@@ -121,7 +126,9 @@ def create_key(stage: Stage, person: Person, *, name: str, scopes: list[str]) ->
 
 def rotate_key(stage: Stage, person: Person, *, name: str) -> None:
     key = ApiKey.objects.get(organization__slug=stage.company.slug, name=name)
-    stage.secrets[name] = _secret_on(stage.browser(person).post(stage.path(f"keys/{key.pk}/rotate/"), status=200).content)
+    stage.secrets[name] = _secret_on(
+        stage.browser(person).post(stage.path(f"keys/{key.pk}/rotate/"), status=200).content
+    )
 
 
 def revoke_key(stage: Stage, person: Person, *, name: str) -> None:

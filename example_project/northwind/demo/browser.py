@@ -16,7 +16,7 @@ from example_project.northwind.demo.cast import Person
 _SESSION = timedelta(days=6)
 
 
-class UnexpectedAnswer(AssertionError):
+class UnexpectedAnswerError(AssertionError):
     """A view did not answer as the story needs: the story or the view is wrong."""
 
 
@@ -71,6 +71,8 @@ class Browser:
         if answer.status_code != status:
             form = (answer.context or {}).get("form")
             errors = form.errors.as_json() if form is not None else ""
-            raise UnexpectedAnswer(f"{self.person.email} {path}: got {answer.status_code}, wanted {status}. {errors}")
+            raise UnexpectedAnswerError(
+                f"{self.person.email} {path}: got {answer.status_code}, wanted {status}. {errors}"
+            )
         found: HttpResponse = answer
         return found

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 PASSWORD: Final = "quiet-harbor-42"
 STAFF: Final = "staff@northwind.example"
 
-_MAC = (
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/605.1.15"
+_MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/605.1.15"
+_WINDOWS = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
 )
-_WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
 _LINUX = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
 _PHONE = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
@@ -51,7 +51,14 @@ class Company:
 
 
 #: One auditor for both: signed in once, she switches between the two, and each log has only its own events of hers.
-_RUTH = {"name": "Ruth Okafor", "email": "ruth@okafor-audit.example", "ip": "198.51.100.77", "user_agent": _WINDOWS}
+_RUTH = Person(
+    name="Ruth Okafor",
+    email="ruth@okafor-audit.example",
+    ip="198.51.100.77",
+    user_agent=_WINDOWS,
+    role="auditor",
+    first_day=13,
+)
 
 ACME: Final = Company(
     name="Acme Robotics",
@@ -67,7 +74,12 @@ ACME: Final = Company(
             first_password=f"{PASSWORD}-first",
         ),
         Person(
-            name="Tomás Rivera", email="tomas@acme-robotics.example", ip="192.0.2.21", user_agent=_LINUX, role="admin", first_day=1
+            name="Tomás Rivera",
+            email="tomas@acme-robotics.example",
+            ip="192.0.2.21",
+            user_agent=_LINUX,
+            role="admin",
+            first_day=1,
         ),
         Person(name="Priya Raman", email="priya@acme-robotics.example", ip="192.0.2.35", user_agent=_MAC, first_day=2),
         Person(
@@ -78,9 +90,13 @@ ACME: Final = Company(
             first_day=3,
             last_day=80,
         ),
-        Person(name="Amélie Durand", email="amelie@acme-robotics.example", ip="192.0.2.62", user_agent=_PHONE, first_day=9),
-        Person(name="Kenji Mori", email="kenji@acme-robotics.example", ip="203.0.113.140", user_agent=_LINUX, first_day=41),
-        Person(**_RUTH, role="auditor", first_day=13),
+        Person(
+            name="Amélie Durand", email="amelie@acme-robotics.example", ip="192.0.2.62", user_agent=_PHONE, first_day=9
+        ),
+        Person(
+            name="Kenji Mori", email="kenji@acme-robotics.example", ip="203.0.113.140", user_agent=_LINUX, first_day=41
+        ),
+        _RUTH,
     ),
     projects=(
         "Harbor crane retrofit",
@@ -102,7 +118,9 @@ HARBOR: Final = Company(
     slug="blue-harbor-health",
     opens=13,
     people=(
-        Person(name="Daniel Osei", email="daniel@blueharbor.example", ip="203.0.113.9", user_agent=_WINDOWS, role="owner"),
+        Person(
+            name="Daniel Osei", email="daniel@blueharbor.example", ip="203.0.113.9", user_agent=_WINDOWS, role="owner"
+        ),
         Person(
             name="Hannah Brandt",
             email="hannah@blueharbor.example",
@@ -112,13 +130,22 @@ HARBOR: Final = Company(
             first_day=1,
             first_password=f"{PASSWORD}-first",
         ),
-        Person(name="Leila Haddad", email="leila@blueharbor.example", ip="203.0.113.31", user_agent=_WINDOWS, first_day=2),
-        Person(name="Marcus Lee", email="marcus@blueharbor.example", ip="2001:db8:b0::2a", user_agent=_PHONE, first_day=4),
         Person(
-            name="Sofia Petrova", email="sofia@blueharbor.example", ip="203.0.113.58", user_agent=_LINUX, first_day=6, last_day=97
+            name="Leila Haddad", email="leila@blueharbor.example", ip="203.0.113.31", user_agent=_WINDOWS, first_day=2
+        ),
+        Person(
+            name="Marcus Lee", email="marcus@blueharbor.example", ip="2001:db8:b0::2a", user_agent=_PHONE, first_day=4
+        ),
+        Person(
+            name="Sofia Petrova",
+            email="sofia@blueharbor.example",
+            ip="203.0.113.58",
+            user_agent=_LINUX,
+            first_day=6,
+            last_day=97,
         ),
         Person(name="Noah Kim", email="noah@blueharbor.example", ip="203.0.113.77", user_agent=_MAC, first_day=33),
-        Person(**_RUTH, role="auditor", first_day=20),
+        replace(_RUTH, first_day=20),
     ),
     projects=(
         "Patient intake redesign",

@@ -47,7 +47,9 @@ def acme(story: Story) -> None:
     story.on(52, 1.3, acts.secure, mara, mfa=True, domain="acme-robotics.example")
     story.on(58, 0.8, acts.change_password, mara)
     story.on(60, 2.1, acts.rotate_key, tomas, name=sync)
-    story.on(66, 3.3, acts.secure, tomas, mfa=True, domain="acme-robotics.example", networks="192.0.2.0/24, 2001:db8:4a::/48")
+    story.on(
+        66, 3.3, acts.secure, tomas, mfa=True, domain="acme-robotics.example", networks="192.0.2.0/24, 2001:db8:4a::/48"
+    )
     for attempt in range(6):
         story.unattended(74, 18.2 + attempt / 60, acts.be_attacked, mara, ip="198.51.100.201")
     story.on(75, 0.4, acts.view_trail, mara, query="?action=auth.login.failed")
@@ -59,8 +61,9 @@ def acme(story: Story) -> None:
     story.on(104, 6.0, acts.change_role, tomas, of=priya, role="member")
     story.on(112, 4.0, acts.export_projects, person("Ruth"))
     story.unattended(118, 15.0, acts.call_api, tomas, key=sync, project="Imported: line 6", status=201)
+    story.on(117, 3.8, acts.invite, tomas, email="yuki@acme-robotics.example", role="member")
     story.on(119, 2.5, acts.choose_plan, mara, plan=Plan.BUSINESS, seats=30)
-    story.on(120, 1.2, acts.view_trail, person("Ruth"), query="?category=member")
+    story.on(120, 1.2, acts.view_trail, person("Ruth"), query="?action=member.*")
     story.lately(26 * 60, acts.edit_project, tomas)
     story.lately(171, acts.edit_project, priya)
     story.lately(94, acts.be_refused, person("Kenji"))
@@ -93,6 +96,7 @@ def blue_harbor(story: Story) -> None:
     story.unattended(98, 5.0, acts.call_api, hannah, key=feed, status=401)
     story.on(99, 1.0, acts.create_key, hannah, name="Lab results feed 2", scopes=["projects:write"])
     story.on(113, 3.0, acts.export_projects, person("Ruth"))
+    story.on(119, 4.4, acts.invite, hannah, email="claire@blueharbor.example", role="admin")
     story.on(120, 2.0, acts.view_trail, daniel)
     story.lately(27 * 60, acts.edit_project, leila)
     story.lately(143, acts.be_refused, marcus)

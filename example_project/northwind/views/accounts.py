@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.contrib.auth import login
+from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.db import transaction
@@ -98,11 +99,11 @@ class PasswordPage(PasswordChangeView):
     template_name = "northwind/password.html"
     success_url = reverse_lazy("home")
 
-    def form_valid(self, form: Form) -> HttpResponse:  # type: ignore[override]
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         """Change it, with an event for each organization."""
         assert isinstance(self.request.user, User)
         with transaction.atomic():
-            response = super().form_valid(form)  # type: ignore[arg-type]
+            response = super().form_valid(form)
             record_everywhere("auth.password.changed", user=self.request.user)
         messages.success(self.request, "Your password was changed.")
         return response

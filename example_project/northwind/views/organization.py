@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from auditkit_django import auditlog
 from django.contrib import messages
 from django.forms import Form, model_to_dict
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
+from auditkit_django import auditlog
 from example_project.northwind import services
 from example_project.northwind.access import MemberPage, members_only
 from example_project.northwind.forms import NameForm, PlanForm, SecurityForm

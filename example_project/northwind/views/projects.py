@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from typing import Any
 
-from auditkit_django import audited
 from django.contrib import messages
 from django.forms import model_to_dict
 from django.http import HttpRequest, HttpResponse
@@ -14,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST
 
+from auditkit_django import audited
 from example_project.northwind import services
 from example_project.northwind.access import MemberPage, members_only
 from example_project.northwind.forms import ProjectForm

@@ -6,8 +6,6 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from auditkit_django import auditlog
-from auditkit_django.log.append import append_all
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
@@ -21,6 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from auditkit_django import auditlog
+from auditkit_django.log.append import append_all
 from example_project.northwind.demo.cast import COMPANIES, PASSWORD, STAFF
 from example_project.northwind.models import Membership, Organization
 from example_project.northwind.rights import Right

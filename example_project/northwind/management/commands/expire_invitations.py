@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from auditkit_django import auditlog
 from django.core.management.base import BaseCommand, CommandParser
 
+from auditkit_django import auditlog
 from example_project.northwind.services import revoke_old_invitations
 
 

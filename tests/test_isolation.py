@@ -1,0 +1,232 @@
+"""Tenant isolation of the pages: each way in, tried with another tenant's keys in every place that takes one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from auditkit_django import auditlog
+from auditkit_django.drafts import Actor, Target
+from auditkit_django.models import Event, Log
+from auditkit_django.testing import append_now
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+    from tests.host.models import Organization
+
+pytestmark = pytest.mark.django_db
+
+SECRET = "globex-secret"
+
+
+@pytest.fixture
+def secret_event(globex: Organization, acme: Organization) -> UUID:
+    """An event of globex that nobody in acme may learn of; acme has one like it, with the same ids."""
+    found: list[Any] = []
+    for tenant, word in ((acme, "acme-own"), (globex, SECRET)):
+        actor, target = Actor("user", "1", word, f"{word}@example.org"), Target("project", "7", word)
+        found.append(
+            auditlog.event("member.invited", tenant=tenant, actor=actor, resource=target, metadata={"role": word})
+        )
+    append_now()
+    return UUID(str(found[1]))
+
+
+@pytest.fixture
+def owner(client: Client, ada: User, secret_event: UUID) -> Client:
+    """A client signed in as an owner of acme, and of nothing else."""
+    client.force_login(ada)
+    return client
+
+
+def body(response: Any) -> str:
+    return (response.getvalue() if response.streaming else response.content).decode()
+
+
+# The trail
+
+
+@pytest.mark.parametrize("method", ["get", "post", "head", "put", "delete", "options"])
+@pytest.mark.parametrize("page", ["", "events/{event}/", "verify/", "export.csv"])
+def test_every_page_of_a_foreign_log_is_a_404(owner: Client, secret_event: UUID, page: str, method: str) -> None:
+    response = getattr(owner, method)(f"/o/globex/audit/{page.format(event=secret_event)}")
+    assert response.status_code == 404
+    assert SECRET not in body(response)
+
+
+def test_a_foreign_event_is_a_404_on_ones_own_log(owner: Client, secret_event: UUID) -> None:
+    response = owner.get(f"/o/acme/audit/events/{secret_event}/")
+    assert response.status_code == 404
+    assert SECRET not in body(response)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"tenant": "{globex}"},
+        {"org": "globex"},
+        {"tenant__exact": "{globex}"},
+        {"actor": "user:1"},
+        {"target": "project:7"},
+        {"action": "*"},
+        {"order": "tenant"},
+        {"actor": SECRET},
+    ],
+    ids=lambda query: next(iter(query)),
+)
+def test_no_parameter_leads_to_a_foreign_event(owner: Client, globex: Organization, query: dict[str, str]) -> None:
+    asked = {name: value.format(globex=globex.pk) for name, value in query.items()}
+    page = body(owner.get("/o/acme/audit/", asked))
+    exported = body(
+        owner.post("/o/acme/audit/export.csv?" + "&".join(f"{name}={value}" for name, value in asked.items()))
+    )
+    assert f"{SECRET}@" not in page
+    assert f"{SECRET}@" not in exported
+
+
+def test_neither_body_nor_header_names_the_tenant(owner: Client, globex: Organization) -> None:
+    response = owner.post(
+        "/o/acme/audit/export.csv", {"tenant": str(globex.pk), "org": "globex"}, headers={"X-Tenant": str(globex.pk)}
+    )
+    lines = body(response)
+    assert SECRET not in lines
+    assert "acme-own" in lines
+
+
+def test_a_cursor_of_a_foreign_log_is_refused(
+    owner: Client, grace: User, acme: Organization, globex: Organization
+) -> None:
+    for number in range(60):
+        auditlog.event("member.invited", tenant=globex, resource=Target("invitation", str(number)))
+        auditlog.event("member.invited", tenant=acme, resource=Target("invitation", str(number)))
+    other = Client()
+    other.force_login(grace)
+    older = re.search(r"cursor=([^\"&]+)", body(other.get("/o/globex/audit/")))
+    assert older is not None
+    assert other.get(f"/o/globex/audit/?cursor={older[1]}").status_code == 200
+    response = owner.get(f"/o/acme/audit/?cursor={older[1]}")
+    assert response.status_code == 400
+    assert "ak-sentence" not in body(response)
+
+
+def test_a_deleted_tenant_is_a_404(owner: Client, acme: Organization) -> None:
+    acme.delete()
+    assert owner.get("/o/acme/audit/").status_code == 404
+
+
+def test_a_superuser_without_membership_is_nobody_on_the_trail(
+    client: Client, make_user: Callable[..., User], secret_event: UUID
+) -> None:
+    client.force_login(make_user("root", is_staff=True, is_superuser=True))
+    assert client.get("/o/globex/audit/").status_code == 404
+
+
+def test_verifying_ones_own_log_touches_no_other(owner: Client, acme: Organization, globex: Organization) -> None:
+    owner.post("/o/acme/audit/verify/")
+    assert Log.objects.get(tenant=str(acme.pk)).verified_at is not None
+    assert Log.objects.get(tenant=str(globex.pk)).verified_at is None
+
+
+def test_two_trails_in_one_session_stay_apart(owner: Client, ada: User, globex: Organization) -> None:
+    from tests.host.models import Membership
+
+    Membership.objects.create(organization=globex, user=ada, role="auditor")
+    assert SECRET not in body(owner.get("/o/acme/audit/"))
+    page = body(owner.get("/o/globex/audit/"))
+    assert SECRET in page
+    assert "acme-own" not in page
+    assert Event.objects.filter(action="audit.log.viewed").count() == 2
+
+
+def test_its_own_people_do_see_the_foreign_log(client: Client, grace: User, secret_event: UUID) -> None:
+    client.force_login(grace)
+    assert f"{SECRET}@" in body(client.get("/o/globex/audit/"))
+    assert f"{SECRET}@" in body(client.post("/o/globex/audit/export.csv"))
+    assert f"{SECRET}@" in body(client.get(f"/o/globex/audit/events/{secret_event}/"))
+
+
+# The admin
+
+
+@pytest.fixture
+def staff(client: Client, make_user: Callable[..., User], secret_event: UUID) -> Client:
+    """A client signed in as staff that may view and export."""
+    user = make_user("staff", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=("view_event", "view_log", "export_event")))
+    client.force_login(user)
+    return client
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "q=globex-secret",
+        "q=1",
+        "q=7",
+        "actor_id=1",
+        "target_id__startswith=7",
+        "tenant={globex}",
+        "tenant__in={acme},{globex}",
+        "tenant__exact={globex}",
+        "tenant__isnull=0",
+        "disclosures__contains=secret",
+        "o=-1",
+        "all=",
+        "p=0",
+        "_facets=True",
+        "_popup=1",
+        "_to_field=id",
+        "id__exact={event}",
+    ],
+)
+def test_the_list_of_one_tenant_never_shows_another(
+    staff: Client, acme: Organization, globex: Organization, secret_event: UUID, query: str
+) -> None:
+    asked = query.format(acme=acme.pk, globex=globex.pk, event=secret_event)
+    response = staff.get(f"/admin/auditkit_django/event/?tenant__exact={acme.pk}&{asked}")
+    assert f"{SECRET} invited" not in body(response)
+    assert response.status_code in (200, 302, 400)
+
+
+def test_staff_who_ask_for_the_tenant_do_see_it(staff: Client, globex: Organization) -> None:
+    assert f"{SECRET} invited" in body(staff.get("/admin/auditkit_django/event/", {"tenant__exact": globex.pk}))
+
+
+def test_no_list_of_all_tenants_events_exists(staff: Client) -> None:
+    assert SECRET not in body(staff.get("/admin/auditkit_django/event/"))
+    assert SECRET not in body(staff.get(f"/admin/auditkit_django/event/?q={SECRET}"))
+    assert SECRET not in body(staff.get("/admin/auditkit_django/log/"))
+
+
+def test_a_foreign_id_under_another_tenants_key_leads_nowhere(
+    staff: Client, acme: Organization, secret_event: UUID
+) -> None:
+    response = staff.get(f"/admin/auditkit_django/event/{acme.pk}_3A{secret_event.hex}/change/", follow=True)
+    assert SECRET not in body(response)
+
+
+@pytest.mark.parametrize("across", ["0", "1"])
+def test_the_csv_action_stays_within_the_tenant(
+    staff: Client, acme: Organization, secret_event: UUID, across: str
+) -> None:
+    response = staff.post(
+        f"/admin/auditkit_django/event/?tenant__exact={acme.pk}",
+        {"action": "export_as_csv", "_selected_action": [str(secret_event)], "select_across": across},
+    )
+    assert SECRET not in body(response)
+
+
+def test_autocomplete_does_not_reach_events(staff: Client) -> None:
+    response = staff.get(
+        "/admin/autocomplete/",
+        {"app_label": "auditkit_django", "model_name": "pending", "field_name": "event_id", "term": SECRET},
+    )
+    assert response.status_code == 403
