@@ -50,7 +50,9 @@ def _document(line: str, sections: Sequence[Section], *, is_quick: bool) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure auditkit-django against its peers.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure auditkit-django against its peers."
+    )
     parser.add_argument("--quick", action="store_true", help="small numbers: shows that everything runs, not how fast")
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the Markdown there too")

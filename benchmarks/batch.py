@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from benchmarks import databases
@@ -21,31 +21,40 @@ def run(plan: Plan) -> Section:
     """Measure; one row per way."""
     databases.use_fresh(plan.server, "bench_batch")
     ways: dict[str, Callable[[int], None]] = {
-        "event() × n": _single,
+        "event() x n": _single,
         "batch()": _batch,
-        "create() × n, narrow table": _create,
+        "create() x n, narrow table": _create,
         "bulk_create(), narrow table": _bulk_create,
     }
     rounds = repeated(plan.batch_rounds, partial(_round, ways, plan.batch))
     seconds = {name: [one[name] for one in rounds] for name in ways}
-    single, batch, create, bulk = ways
+    return _section(plan, seconds)
+
+
+def _section(plan: Plan, seconds: Mapping[str, Sequence[float]]) -> Section:
+    single, batch, create, bulk = seconds
     factors = {
         batch: per_round_ratio(seconds[single], seconds[batch]),
         bulk: per_round_ratio(seconds[create], seconds[bulk]),
     }
-    rate = plan.batch / median(seconds[batch])
-    rows = [
-        (name, f"{1000 * median(s):.1f}", f"{plan.batch / median(s):,.0f}", f"{factors[name]:.1f}" if name in factors else "")
-        for name, s in seconds.items()
-    ]
+    rates = {name: plan.batch / median(found) for name, found in seconds.items()}
+    milliseconds = {name: 1000 * median(found) for name, found in seconds.items()}
     return Section(
         title=f"batch: {plan.batch:,} events at once",
         note=NOTE.format(count=f"{plan.batch:,}", rounds=plan.batch_rounds),
-        columns=("way", "ms", "rows/s", "× faster than one by one"),
-        rows=rows,
+        columns=("way", "ms", "rows/s", "x faster than one by one"),
+        rows=[
+            (
+                name,
+                f"{milliseconds[name]:.1f}",
+                f"{rates[name]:,.0f}",
+                f"{factors[name]:.1f}" if name in factors else "",
+            )
+            for name in seconds
+        ],
         budgets=(
-            Budget(name="batch: × single events", got=factors[batch], wanted=20, unit="×", is_floor=True),
-            Budget(name="batch: rate", got=rate, wanted=15_000, unit="events/s", is_floor=True),
+            Budget(name="batch: x single events", got=factors[batch], wanted=20, unit="x", is_floor=True),
+            Budget(name="batch: rate", got=rates[batch], wanted=15_000, unit="events/s", is_floor=True),
         ),
     )
 
@@ -65,7 +74,9 @@ def _single(count: int) -> None:
 
     with auditlog.context(actor="service:importer", tenant="org-1", source="import"):
         for number in range(count):
-            auditlog.event("data.record.created", resource=f"document:{number}", metadata={"row": number, "file": "a.csv"})
+            auditlog.event(
+                "data.record.created", resource=f"document:{number}", metadata={"row": number, "file": "a.csv"}
+            )
 
 
 def _batch(count: int) -> None:

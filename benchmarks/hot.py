@@ -40,11 +40,11 @@ def run(plan: Plan) -> Section:
         rows += [_row(count, name, rounds, share[name]) for name in VARIANTS]
         if count in WANTED:
             name = f"hot tenant: audited / unaudited, {count} processes"
-            budgets.append(Budget(name=name, got=share["event"], wanted=WANTED[count], unit="×", is_floor=True))
+            budgets.append(Budget(name=name, got=share["event"], wanted=WANTED[count], unit="x", is_floor=True))
     return Section(
         title="hot: one tenant, 5 ms of business work per transaction",
         note=NOTE.format(seconds=plan.hot_seconds, rounds=plan.hot_rounds),
-        columns=("writers, audit", "transactions/s", "× unaudited", "p50 ms", "p99 ms", "left pending"),
+        columns=("writers, audit", "transactions/s", "x unaudited", "p50 ms", "p99 ms", "left pending"),
         rows=rows,
         budgets=budgets,
     )
@@ -66,7 +66,14 @@ def _rates(rounds: list[dict[str, Outcome]], name: str) -> list[float]:
 def _row(count: int, name: str, rounds: list[dict[str, Outcome]], share: float) -> tuple[object, ...]:
     p50, p99 = (median(quantile(one[name].milliseconds, q) for one in rounds) for q in (0.5, 0.99))
     left = f"{median(one[name].pending for one in rounds):,.0f}" if name == "event" else ""
-    return (f"{count}, {name}", f"{median(_rates(rounds, name)):,.0f}", f"{share:.2f}", f"{p50:.1f}", f"{p99:.1f}", left)
+    return (
+        f"{count}, {name}",
+        f"{median(_rates(rounds, name)):,.0f}",
+        f"{share:.2f}",
+        f"{p50:.1f}",
+        f"{p99:.1f}",
+        left,
+    )
 
 
 def _drain() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
+from typing import Self
 
 TENANT = "org-1"
 WORK_SECONDS = 0.005
@@ -56,7 +57,7 @@ class Writers:
         milliseconds = [sample for end in self._ends for sample in end.recv()]
         return Outcome(rate=len(milliseconds) / seconds, milliseconds=milliseconds, pending=Pending.objects.count())
 
-    def __enter__(self) -> Writers:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -120,7 +121,8 @@ def _chain(order: int) -> None:
     body = json.dumps({"action": "data.record.created", "order": order, "actor": "user:7", "metadata": {"amount": 7}})
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO host_chainhead (tenant, seq, hash) VALUES (%s, 0, %s) ON CONFLICT DO NOTHING", [TENANT, bytes(32)]
+            "INSERT INTO host_chainhead (tenant, seq, hash) VALUES (%s, 0, %s) ON CONFLICT DO NOTHING",
+            [TENANT, bytes(32)],
         )
         cursor.execute("SELECT seq, hash FROM host_chainhead WHERE tenant = %s FOR UPDATE", [TENANT])
         seq, prev = cursor.fetchone()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import time
 import uuid
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,8 +16,8 @@ from benchmarks.reporting import Budget, Section
 
 NOTE = (
     "One call in an open transaction, PostgreSQL over a unix socket. Each call is the first event of a request of its own"
-    " (user, tenant, address, user agent, path, session; one target; small metadata); `further` is one more event of that request."
-    " `bare` is `psycopg.Cursor.execute` of a one-row INSERT (bigint identity key, text, int) on the same connection,"
+    " (user, tenant, address, user agent, path, session; one target; small metadata); `further` is one more of that"
+    " request. `bare` is `psycopg.Cursor.execute` of a one-row INSERT (bigint identity key, text, int) on the same connection,"
     " `none` the empty call. Blocks of {block} calls in turns, {calls} calls of each per round, median of {rounds} rounds."
 )
 BARE = "INSERT INTO host_narrow (text, number) VALUES (%s, %s)"
@@ -101,22 +100,23 @@ def run(plan: Plan) -> Section:
     for name in bench.calls:
         bench.block(name, plan.record_block)
     rounds = [_round(bench, plan, number) for number in range(plan.record_rounds)]
-    p50, p99 = ({name: _over(rounds, name, share) for name in bench.calls} for share in (0.50, 0.99))
-    added = [a - b for a, b in zip(p50["event"], p50["none"], strict=True)]
-    added_p99 = [a - b for a, b in zip(p99["event"], p50["none"], strict=True)]
-    ratio = partial(per_round_ratio, denominators=p50["bare"])
-    rows = [
-        (name, f"{median(p50[name]):.4f}", f"{median(p99[name]):.4f}", f"{ratio(p50[name]):.2f}") for name in bench.calls
-    ]
+    return _section(plan, list(bench.calls), rounds)
+
+
+def _section(plan: Plan, calls: Sequence[str], rounds: Sequence[dict[str, list[float]]]) -> Section:
+    p50, p99 = ({name: _over(rounds, name, share) for name in calls} for share in (0.50, 0.99))
+    added, added_p99 = (median(a - b for a, b in zip(one["event"], p50["none"], strict=True)) for one in (p50, p99))
+    ratios = {name: per_round_ratio(p50[name], p50["bare"]) for name in calls}
+    per_round = plan.record_block * plan.record_blocks
     return Section(
         title="record: one event in an open transaction",
-        note=NOTE.format(block=plan.record_block, calls=plan.record_block * plan.record_blocks, rounds=plan.record_rounds),
+        note=NOTE.format(block=plan.record_block, calls=per_round, rounds=plan.record_rounds),
         columns=("call", "p50 ms", "p99 ms", "p50 / bare"),
-        rows=rows,
+        rows=[(name, f"{median(p50[name]):.4f}", f"{median(p99[name]):.4f}", f"{ratios[name]:.2f}") for name in calls],
         budgets=(
-            Budget(name="record: added time, p50", got=median(added), wanted=0.25, unit="ms"),
-            Budget(name="record: added time, p99", got=median(added_p99), wanted=0.5, unit="ms"),
-            Budget(name="record: event / bare INSERT, p50", got=ratio(p50["event"]), wanted=3.0, unit="×"),
+            Budget(name="record: added time, p50", got=added, wanted=0.25, unit="ms"),
+            Budget(name="record: added time, p99", got=added_p99, wanted=0.5, unit="ms"),
+            Budget(name="record: event / bare INSERT, p50", got=ratios["event"], wanted=3.0, unit="x"),
         ),
     )
 
@@ -129,5 +129,5 @@ def _round(bench: Bench, plan: Plan, number: int) -> dict[str, list[float]]:
     return samples
 
 
-def _over(rounds: list[dict[str, list[float]]], name: str, share: float) -> list[float]:
+def _over(rounds: Sequence[dict[str, list[float]]], name: str, share: float) -> list[float]:
     return [quantile(samples[name], share) for samples in rounds]

@@ -28,7 +28,7 @@ PEERS = ("auditlog", "simple_history", "pghistory", "easyaudit")
 
 NOTE = (
     "Milliseconds per `document.save()` (one changed field of seven) in a transaction of {saves} saves, commit included."
-    " Ours is `save()` and `auditlog.event(\"data.record.updated\", …, changes={{\"title\": (old, new)}})`; each peer is"
+    ' Ours is `save()` and `auditlog.event("data.record.updated", …, changes={{"title": (old, new)}})`; each peer is'
     " registered with its documentation's one line and default settings, in a process and a database of its own, with only"
     " itself installed. django-easy-audit writes after the commit, one transaction per save: that is counted too."
     " Rounds in turns, median of {rounds}."
@@ -43,7 +43,8 @@ class Child:
 
     def ask(self, saves: int) -> float:
         """Seconds of one transaction of ``saves`` saves."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(f"{saves}\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
@@ -64,7 +65,7 @@ def run(plan: Plan) -> Section:
     return Section(
         title="save: an audited save() against the peers",
         note=NOTE.format(saves=plan.saves, rounds=plan.save_rounds),
-        columns=("audited by", "ms per save", "added ms", "× plain"),
+        columns=("audited by", "ms per save", "added ms", "x plain"),
         rows=[
             (_label(name), f"{ms:.3f}", f"{ms - plain:.3f}", f"{ratios[name]:.2f}") for name, ms in milliseconds.items()
         ],
@@ -78,7 +79,7 @@ def _round(children: dict[str, Child], saves: int, number: int) -> dict[str, flo
 
 def _budget(peer: str, seconds: dict[str, list[float]]) -> Budget:
     got = per_round_ratio(seconds["auditkit"], seconds[peer])
-    return Budget(name=f"save: ours / {VARIANTS[peer]}", got=got, wanted=1.0, unit="×")
+    return Budget(name=f"save: ours / {VARIANTS[peer]}", got=got, wanted=1.0, unit="x")
 
 
 def _label(name: str) -> str:

@@ -1,0 +1,146 @@
+"""
+Processes of their own for the race and crash tests: ``python -m tests.log.crowd ROLE …`` on a scratch database.
+
+The environment names the database (``CROWD_VENDOR``, ``CROWD_NAME``, ``CROWD_HOST``, ``CROWD_PORT``). A writer prints
+the id of each event whose commit it has seen: what it printed must be in the log, once, whatever was killed meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+THREADS = 4
+_stopping = threading.Event()
+
+
+def _setup() -> None:
+    import django
+    from django.conf import settings
+
+    name = os.environ["CROWD_NAME"]
+    if os.environ["CROWD_VENDOR"] == "postgresql":
+        where = {"HOST": os.environ["CROWD_HOST"], "PORT": os.environ["CROWD_PORT"], "USER": "auditkit"}
+        database: dict[str, Any] = {"ENGINE": "django.db.backends.postgresql", "NAME": name, **where}
+    else:
+        options = {"transaction_mode": "IMMEDIATE", "timeout": 60}
+        database = {"ENGINE": "django.db.backends.sqlite3", "NAME": name, "OPTIONS": options}
+    settings.DATABASES = {"default": database}
+    append = os.environ.get("CROWD_APPEND", "worker")
+    settings.AUDITKIT = {**settings.AUDITKIT, "APPEND": append, "APPEND_BATCH": 20, "WORKER_POLL_SECONDS": 0.02}
+    django.setup()
+    signal.signal(signal.SIGTERM, lambda *_: _stopping.set())
+
+
+def migrate() -> None:
+    """Make the tables and the guards."""
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+
+
+def write(count: int) -> None:
+    """Four writers, each with ``count`` events (0: until SIGTERM), on five tenants. The database may go and come back."""
+    threads = [threading.Thread(target=_write, args=(count, number)) for number in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _write(count: int, number: int) -> None:
+    from django.db import Error, connection
+
+    from auditkit_django.exceptions import RecordingError
+
+    done = 0
+    while not _stopping.is_set() and (not count or done < count):
+        try:
+            print(_one_act(f"tenant-{(number + done) % 5}"), flush=True)
+            done += 1
+        except (Error, RecordingError):
+            connection.close()
+            time.sleep(0.05)
+    connection.close()
+
+
+def _one_act(tenant: str) -> str:
+    """A business row and its event, committed together; the event's id names the row."""
+    from django.db import transaction
+
+    from auditkit_django import auditlog
+    from tests.host.models import Organization
+
+    with transaction.atomic():
+        event = auditlog.event("organization.created", tenant=tenant, metadata={"pid": os.getpid()})
+        Organization.objects.create(slug=str(event), name=tenant)
+    return str(event)
+
+
+def die(count: int) -> None:
+    """``count`` children, each of which records an event and its business row and is killed before COMMIT."""
+    from django.db import transaction
+
+    from auditkit_django import auditlog
+    from tests.host.models import Organization
+
+    for number in range(count):
+        child = os.fork()
+        if not child:
+            with transaction.atomic():
+                if number % 2:
+                    Organization.objects.create(slug=f"lost-{number}", name="lost")
+                event = auditlog.event("organization.created", tenant="tenant-0")
+                if not number % 2:
+                    Organization.objects.create(slug=str(event), name="lost")
+                os.kill(os.getpid(), signal.SIGKILL)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def work(*arguments: str) -> None:
+    """A worker."""
+    from django.core.management import call_command
+
+    call_command("auditkit_worker", *arguments)
+
+
+def report() -> None:
+    """All that the database holds, as JSON."""
+    from auditkit_django.log.tenants import known_tenants
+    from auditkit_django.log.verify import verify
+    from auditkit_django.models import Entry, Event, Pending
+    from tests.host.models import Organization
+
+    entries = Entry.objects.order_by("tenant", "seq").values_list("tenant", "seq", "event_id")
+    acts = Event.objects.filter(action="organization.created").values_list("id", flat=True)
+    found = {
+        "entries": [[tenant, seq, str(event_id)] for tenant, seq, event_id in entries],
+        "acts": [str(id) for id in acts],
+        "organizations": list(Organization.objects.values_list("slug", flat=True)),
+        "pending": Pending.objects.count(),
+        "verdicts": {tenant: verify(tenant).verdict for tenant in known_tenants()},
+    }
+    print(json.dumps(found))
+
+
+def pending() -> None:
+    """How many events wait."""
+    from auditkit_django.models import Pending
+
+    print(Pending.objects.count())
+
+
+if __name__ == "__main__":
+    _setup()
+    role, *rest = sys.argv[1:]
+    if role in ("write", "die"):
+        {"write": write, "die": die}[role](int(rest[0]))
+    elif role == "work":
+        work(*rest)
+    else:
+        {"migrate": migrate, "report": report, "pending": pending}[role]()
