@@ -61,6 +61,9 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
         value = getattr(settings, name)
         if isinstance(value, str):
             found += _unimportable(name, value)
+    for value in settings.PROCESSORS:
+        if isinstance(value, str):
+            found += _unimportable("PROCESSORS", value)
     if not django_settings.USE_TZ:
         found.append(
             Error(
@@ -74,7 +77,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
 
 @register("auditkit")
 def check_wiring(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """W001 middleware missing or before authentication, W002 SQLite without immediate transactions."""
+    """W001 middleware missing, W002 SQLite without immediate transactions."""
     found: list[CheckMessage] = []
     middleware = list(django_settings.MIDDLEWARE)
     if _MIDDLEWARE not in middleware:

@@ -305,6 +305,10 @@ def _log_now(log: Log, walk: Walk, *, using: str) -> Log:
 
 
 def _remember(log: Log, report: VerifyReport, *, using: str) -> None:
+    # What a fuller run found is not forgotten because the newest entries are whole.
+    is_partial = bool(report.gaps)
+    if is_partial and report.is_valid and log.verdict == "INVALID":
+        return
     Log.objects.using(using).filter(pk=log.pk).update(
         verified_at=report.finished_at, verified_size=report.size, verdict=report.verdict
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.transaction import get_connection
 
-from auditkit_django.log.cursors import server_cursor
+from auditkit_django.log.cursors import fetch_value
 from auditkit_django.log.rows import EVENT_COLUMNS, EVENT_PLACES, EVENT_TABLE, PENDING_TABLE, EventRow
 from auditkit_django.log.waking import wake_on_commit
 
@@ -38,9 +38,7 @@ def write_event(row: EventRow, *, using: str = DEFAULT_DB_ALIAS, is_new: bool = 
     """
     connection = get_connection(using)
     if connection.vendor == "postgresql":
-        with server_cursor(connection) as cursor:
-            cursor.execute(_RECORD, row)
-            has_written = bool(cursor.fetchone()[0])
+        has_written = bool(fetch_value(connection, _RECORD, row))
     else:
         with transaction.atomic(using=using, savepoint=False), connection.cursor() as cursor:
             has_written = is_new or not _exists(cursor, row)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from django.utils.functional import Promise
 from auditkit_django.conf import settings
 from auditkit_django.drafts import MAX_DEPTH, MAX_KEY, MAX_KEYS, MAX_SAFE_INTEGER, MAX_STRING
 from auditkit_django.exceptions import MalformedError
-from auditkit_django.recording.redaction import REDACTED, is_secret_name, redact
+from auditkit_django.recording.redaction import REDACTED, Rules, is_secret_name, redact, rules
 
 REPLACEMENT: Final = "�"
 _UNSAFE: Final = re.compile("[\x00\ud800-\udfff]")
@@ -39,9 +40,11 @@ _OVERLAP: Final = 4096
 class Notes:
     """What cleaning changed, by path: ``redacted``, ``repaired``, ``truncated``."""
 
-    __slots__ = ("found", "items", "keys", "text")
+    __slots__ = ("found", "items", "keys", "oversize", "rules", "text")
 
     def __init__(self) -> None:
+        self.rules = rules()
+        self.oversize = settings.OVERSIZE
         self.found: dict[str, list[str]] = {}
         self.keys = 0
         self.items = 0
@@ -55,7 +58,7 @@ class Notes:
 
     def truncated(self, path: str, got: str, wanted: str) -> None:
         """Note a cut, or refuse the value where ``OVERSIZE`` says so."""
-        if settings.OVERSIZE == "reject":
+        if self.oversize == "reject":
             raise MalformedError(f"{path}: got {got}, wanted {wanted}")
         self.add("truncated", path)
 
@@ -69,10 +72,10 @@ def clean_text(text: str, *, path: str, notes: Notes, limit: int = MAX_STRING) -
     if len(text) > limit:
         notes.truncated(path, f"{len(text)} characters", f"at most {limit}")
         text = text[: limit + _OVERLAP]
-    if _UNSAFE.search(text):
+    if not (text.isascii() and "\0" not in text) and _UNSAFE.search(text):
         notes.add("repaired", path)
         text = _UNSAFE.sub(REPLACEMENT, text)
-    safe = redact(text)
+    safe = redact(text, notes.rules)
     if safe is not text and safe != text:
         notes.add("redacted", path)
     return safe[:limit]
@@ -122,7 +125,7 @@ def _clean_mapping(value: Mapping[object, object], *, path: str, notes: Notes, d
             break
         name = _clean_key(key, path=path, notes=notes)
         where = f"{path}.{name}"
-        if is_secret_name(name) and item is not None and type(item) is not bool:
+        if is_secret_name(name, notes.rules) and item is not None and type(item) is not bool:
             notes.add("redacted", where)
             cleaned[name] = REDACTED
         else:
@@ -139,9 +142,15 @@ def _clean_key(key: object, *, path: str, notes: Notes) -> str:
         name = str(key.value) if isinstance(key, Enum) else str(key)
     else:
         raise MalformedError(f"{path}: got a key of type {type(key).__name__}, wanted text")
-    if len(name) > MAX_KEY or _UNSAFE.search(name) or redact(name) != name:
+    if not _is_plain_key(name, notes.rules):
         name = clean_text(name, path=f"{path} (a key)", notes=notes, limit=MAX_KEY)
     return name
+
+
+@lru_cache(maxsize=4096)
+def _is_plain_key(name: str, by: Rules) -> bool:
+    # Cached: a host's code has few key names.
+    return len(name) <= MAX_KEY and not _UNSAFE.search(name) and redact(name, by) == name
 
 
 def _clean_items(value: Iterable[object], *, path: str, notes: Notes, depth: int) -> list[object]:

@@ -15,7 +15,7 @@ from auditkit_django.ledger.disclosure import SALT_BYTES, SEPARATOR, encode_valu
 from auditkit_django.log.rows import EventRow
 from auditkit_django.recording.cleaning import Notes, clean, clean_text
 from auditkit_django.recording.context import ContextFacts
-from auditkit_django.recording.redaction import REDACTED, is_secret_name
+from auditkit_django.recording.redaction import REDACTED, Rules, is_secret_name
 
 NOTES_KEY = "_auditkit"
 """Member of metadata that says which values were redacted, repaired or truncated."""
@@ -54,7 +54,7 @@ def encode_row(draft: EventDraft) -> EventRow:
 def encode_fields(draft: EventDraft) -> dict[str, str]:
     """The JSON text of each field that is present, by name in sorted order, cleaned and within the limits."""
     notes = Notes()
-    actor, actor_notes = _encode_actor(draft.actor, settings.OVERSIZE)
+    actor, actor_notes = _encode_actor(draft.actor, notes.oversize, notes.rules)
     texts = {"actor": actor}
     for kind in actor_notes:
         notes.add(kind, "actor")
@@ -64,7 +64,7 @@ def encode_fields(draft: EventDraft) -> dict[str, str]:
         texts["context"] = _encode_context(draft.context, notes)
     metadata = clean(draft.metadata, path="metadata", notes=notes) if draft.metadata else None
     if draft.on_behalf_of is not None:
-        texts["on_behalf_of"], _notes = _encode_actor(draft.on_behalf_of, settings.OVERSIZE)
+        texts["on_behalf_of"], _notes = _encode_actor(draft.on_behalf_of, notes.oversize, notes.rules)
     if draft.targets:
         texts["targets"] = encode_value([_clean_target(target, notes) for target in draft.targets])
     if metadata is not None:
@@ -81,16 +81,16 @@ def _disclose(texts: Mapping[str, str]) -> str:
     members = []
     for index, (name, text) in enumerate(texts.items()):
         salt = b2a_base64(random[SALT_BYTES * index : SALT_BYTES * (index + 1)], newline=False)[:22]
-        members.append(f'"{name}":["{salt.decode("ascii").translate(_URL_SAFE)}","{name}",{text}]')
+        members.append(f'"{name}":["{salt.translate(_URL_SAFE).decode("ascii")}","{name}",{text}]')
     return "{" + SEPARATOR.join(members) + "}"
 
 
-_URL_SAFE = str.maketrans("+/", "-_")
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 @lru_cache(maxsize=1024)
-def _encode_actor(actor: Actor, oversize: str) -> tuple[str, tuple[str, ...]]:
-    # Cached: the same few users act again and again. ``oversize`` is part of the key, as it changes the answer.
+def _encode_actor(actor: Actor, oversize: str, by: Rules) -> tuple[str, tuple[str, ...]]:
+    # Cached: the same few users act again and again. What changes the answer is part of the key.
     notes = Notes()
     value = actor.as_value()
     for member in ("name", "email"):
@@ -108,7 +108,7 @@ def _clean_target(target: Target, notes: Notes) -> dict[str, object]:
 
 def _clean_change(change: Change, notes: Notes) -> dict[str, object]:
     field = clean_text(change.field, path="changes", notes=notes, limit=128)
-    if change.is_redacted or is_secret_name(field):
+    if change.is_redacted or is_secret_name(field, notes.rules):
         if not change.is_redacted:
             notes.add("redacted", f"changes.{field}")
         return {"field": field, "redacted": True}
@@ -134,7 +134,7 @@ def _encode_facts(facts: Mapping[str, object], notes: Notes) -> str:
     # The session is a digest under a name that would else be redacted.
     cleaned = {
         name: clean(value, path=f"context.{name}", notes=notes)
-        if name == "session" or not is_secret_name(name)
+        if name == "session" or not is_secret_name(name, notes.rules)
         else REDACTED
         for name, value in facts.items()
     }
@@ -144,7 +144,8 @@ def _encode_facts(facts: Mapping[str, object], notes: Notes) -> str:
 def _fit_event(texts: dict[str, str], notes: Notes) -> None:
     """Cut changes, then metadata, where all fields together exceed ``MAX_EVENT_BYTES``."""
     size = sum(len(text) for text in texts.values())
-    if size * 4 <= settings.MAX_EVENT_BYTES:
+    # Four bytes at most to a character; the setting has a floor of 1 KiB.
+    if size <= 256 or size * 4 <= settings.MAX_EVENT_BYTES:
         return
     sizes = {name: len(text.encode()) for name, text in texts.items()}
     for name in ("changes", "metadata", "targets", "context"):

@@ -10,10 +10,11 @@ import hashlib
 import ipaddress
 import re
 import uuid
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from auditkit_django.conf import settings
-from auditkit_django.recording.redaction import REDACTED, is_secret_name, redact
+from auditkit_django.recording.redaction import REDACTED, Rules, is_secret_name, redact, rules
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -24,17 +25,27 @@ _KEPT = 512
 
 
 def facts(request: HttpRequest, request_id: str) -> dict[str, object]:
-    """``ip``, ``user_agent``, ``request_id``, ``method``, ``path`` and ``session`` of ``request``, where known."""
+    """
+    ``ip``, ``user_agent``, ``request_id``, ``method``, ``path`` and ``session`` of ``request``, where known.
+
+    Each is clean: made here, checked, or redacted.
+    """
     found: dict[str, object] = {
         "source": "web",
         "ip": client_ip(request),
-        "user_agent": _cut(request.META.get("HTTP_USER_AGENT", "")) or None,
+        "user_agent": _user_agent(request.META.get("HTTP_USER_AGENT", ""), rules()) or None,
         "request_id": request_id,
         "method": request.method,
         "path": _cut(safe_path(request)),
         "session": session_digest(request),
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+@lru_cache(maxsize=1024)
+def _user_agent(text: str, by: Rules) -> str:
+    # Cached: a few hundred browsers send nearly all requests.
+    return redact(text[:_LONGEST], by)[:_KEPT]
 
 
 def _cut(text: str) -> str:
@@ -58,6 +69,7 @@ def client_ip(request: HttpRequest) -> str | None:
     return _address(remote)
 
 
+@lru_cache(maxsize=1024)
 def _address(text: str) -> str | None:
     host = text[1:].partition("]")[0] if text.startswith("[") else text
     if host.count(":") == 1:
