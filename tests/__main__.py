@@ -25,7 +25,9 @@ def main(arguments: list[str]) -> int:
         print(f"== {name} ==", flush=True)
         environment = {**os.environ, "AUDITKIT_TEST_DB": name, "DJANGO_SETTINGS_MODULE": "tests.settings"}
         command = [sys.executable, "-X", "dev", "-m", "pytest", *rest]
-        worst = max(worst, subprocess.run(command, cwd=Path(__file__).parents[1], env=environment, check=False).returncode)
+        worst = max(
+            worst, subprocess.run(command, cwd=Path(__file__).parents[1], env=environment, check=False).returncode
+        )
     return worst
 
 

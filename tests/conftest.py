@@ -62,7 +62,7 @@ def _no_actions_outlive_a_test() -> Iterator[None]:
 
     by_name, places = dict(registry._BY_NAME), dict(registry._PLACES)
     yield
-    if registry._BY_NAME != by_name:
+    if by_name != registry._BY_NAME:
         for table, value in ((registry._BY_NAME, by_name), (registry._PLACES, places)):
             table.clear()
             table.update(value)

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("auditkit_django")
 
 LOGS_PER_PASS = 64
+#: Shared by the logs of a pass: its transaction stays short however much is pending.
+EVENTS_PER_PASS = 6400
 
 Clock = Callable[[], datetime]
 
@@ -151,6 +153,7 @@ def _append_to(
         crash_point("append.locked")
         if not heads:
             return {}, False, 0
+        limit = max(1, min(limit, EVENTS_PER_PASS // len(heads)))
         taken = store.take_pending(connection, [head.tenant for head in heads], limit=limit)
         crash_point("append.taken")
         batches = _batches(heads, taken, clock=clock, connection=connection)

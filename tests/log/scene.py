@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.support.postgres import Server
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 30.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,6 +82,8 @@ class Scene:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not what():
             assert time.monotonic() < deadline, why
+            for process, output in zip(self.processes, self.outputs, strict=True):
+                assert not (process.poll() or 0) > 0, output.with_suffix(".err").read_text()[-3000:]
             time.sleep(0.02)
 
     def check(self) -> dict[str, Any]:

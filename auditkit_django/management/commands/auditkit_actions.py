@@ -84,9 +84,10 @@ def _fields(action: Action) -> dict[str, object]:
 
 def _markdown(chosen: Sequence[Action]) -> str:
     head = ["Action", "On", "Category", "Severity", "Outcome", "Meaning", "OCSF", "ECS", *_FRAMEWORKS.values()]
-    rows = [head, ["---"] * len(head)]
-    for action in chosen:
-        rows.append(
+    rows = [
+        head,
+        ["---"] * len(head),
+        *(
             [
                 f"`{action.name}`",
                 "yes" if action.is_on else "no",
@@ -98,7 +99,9 @@ def _markdown(chosen: Sequence[Action]) -> str:
                 f"{', '.join(action.ecs_category)}: {', '.join(action.ecs_type)}",
                 *(" ".join(action.controls.get(framework, ())) for framework in _FRAMEWORKS),
             ]
-        )
+            for action in chosen
+        ),
+    ]
     return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in rows)
 
 
