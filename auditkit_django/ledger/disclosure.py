@@ -26,13 +26,14 @@ from base64 import urlsafe_b64decode
 from binascii import b2a_base64
 from dataclasses import dataclass
 from hashlib import sha256
+from json.encoder import c_make_encoder, encode_basestring  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING
 
 from auditkit_django.ledger import strict_json
 from auditkit_django.ledger.errors import MalformedError, excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 #: Between the members of an event's object text.
 SEPARATOR = ",\n"
@@ -60,7 +61,7 @@ def encode_value(value: object) -> str:
         MalformedError: NaN, an infinity, a cycle, nesting beyond the interpreter's limit, or a type JSON lacks.
     """
     try:
-        return _ENCODER.encode(value)
+        return _encode(value)
     except (TypeError, ValueError, RecursionError) as exc:
         raise MalformedError(f"value: got one that JSON cannot hold ({excerpt(exc)}), wanted JSON") from exc
 
@@ -242,5 +243,17 @@ def _base64url(data: bytes) -> str:
 
 _TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+
+
+def _make_encode() -> Callable[[object], str]:
+    # JSONEncoder.encode builds CPython's C encoder anew for each call, which takes longer than a small object does.
+    # Without its table of what is being encoded a cycle ends in RecursionError, which is refused as well.
+    if c_make_encoder is None:
+        return _ENCODER.encode
+    make = c_make_encoder(None, _ENCODER.default, encode_basestring, None, ":", ",", True, False, False)
+    return lambda value: "".join(make(value, 0))
+
+
+_encode = _make_encode()
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _MEMBER = re.compile(r'(?:\A\{|(?<=\]),\n)"([a-z][a-z0-9_]*)":(?=\[)')

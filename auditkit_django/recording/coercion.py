@@ -8,9 +8,13 @@ and may leak. A model decides for itself with an attribute or method ``auditkit_
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import TypeGuard
 from uuid import UUID
 
-from django.contrib.auth import get_user_model
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Model
 
@@ -52,7 +56,7 @@ def actor_from(value: object) -> Actor:
 
 
 def _actor_of_instance(instance: Model) -> Actor:
-    if not isinstance(instance, get_user_model()):
+    if not _is_user(instance):
         return Actor(instance._meta.model_name or "", _key(instance, "actor"), name_of(instance))
     email = getattr(instance, instance.get_email_field_name(), None) or None
     return Actor("user", _key(instance, "actor"), name_of(instance), email)
@@ -120,7 +124,7 @@ def name_of(instance: Model) -> str | None:
     own = getattr(instance, "auditkit_name", None)
     if own is not None:
         return str(own() if callable(own) else own)
-    if isinstance(instance, get_user_model()):
+    if _is_user(instance):
         full_name = instance.get_full_name() if hasattr(instance, "get_full_name") else ""
         return full_name or instance.get_username()
     loaded = instance.__dict__
@@ -128,6 +132,15 @@ def name_of(instance: Model) -> str | None:
         if loaded.get(field):
             return str(loaded[field])
     return None
+
+
+def _is_user(instance: Model) -> TypeGuard[AbstractBaseUser]:
+    return isinstance(instance, _model(django_settings.AUTH_USER_MODEL))
+
+
+@lru_cache(maxsize=8)
+def _model(label: str) -> type[Model]:
+    return apps.get_model(label)
 
 
 def _key(instance: Model, role: str) -> str:
