@@ -13,11 +13,10 @@ from typing import Final
 
 from auditkit_django.exceptions import MalformedError
 from auditkit_django.ledger.disclosure import cut, digest_of_json, split_with_values
-from auditkit_django.ledger.entry import VERSION, Entry, assemble, format_time, leaf_hash, parse
-from auditkit_django.log.findings import Finding
+from auditkit_django.ledger.entry import VERSION, Entry, assemble, leaf_hash, parse
+from auditkit_django.log.findings import Finding, uuid_of
 from auditkit_django.log.heads import digests_json
-from auditkit_django.log.reading import StoredEntry
-from auditkit_django.log.rows import EventRow
+from auditkit_django.log.reading import StoredEntry, StoredEvent
 
 _TIME_LENGTH: Final = 27
 _AFTER_TIME: Final = len(f'","v":"{VERSION}"}}')
@@ -41,10 +40,10 @@ def is_as_appended(stored: StoredEntry, *, origin: str, prev: bytes, time: str, 
             log=origin,
             seq=stored.seq,
             prev_b64=b2a_base64(prev, newline=False).decode("ascii"),
-            id=str(event.id),
+            id=event.id,
             time=time,
-            at=format_time(event.occurred_at),
-            rec=format_time(event.recorded_at),
+            at=event.occurred_at or "",
+            rec=event.recorded_at or "",
             action=event.action,
             category=event.category,
             severity=event.severity,
@@ -56,7 +55,7 @@ def is_as_appended(stored: StoredEntry, *, origin: str, prev: bytes, time: str, 
         return False
 
 
-def _columns_agree_quickly(event: EventRow, texts: Mapping[str, str]) -> bool:
+def _columns_agree_quickly(event: StoredEvent, texts: Mapping[str, str]) -> bool:
     """
     Whether the searchable columns are those disclosed, decided on the text alone; False: decide by parsing.
 
@@ -117,11 +116,11 @@ def _diagnose_place(
         yield _finding("entry.prev", stored, f"links to {got}, wanted {wanted}")
     if entry.time < last_time:
         yield _finding("entry.time", stored, f"appended at {entry.time}, before the entry in front of it ({last_time})")
-    if entry.id != str(stored.event_id):
+    if entry.id != stored.event_id:
         yield _finding("entry.event_id", stored, f"the entry stands for {entry.id} and is stored for {stored.event_id}")
 
 
-def _diagnose_columns(stored: StoredEntry, entry: Entry, event: EventRow) -> Iterator[Finding]:
+def _diagnose_columns(stored: StoredEntry, entry: Entry, event: StoredEvent) -> Iterator[Finding]:
     wanted = {
         "occurred_at": entry.at,
         "recorded_at": entry.rec,
@@ -132,12 +131,11 @@ def _diagnose_columns(stored: StoredEntry, entry: Entry, event: EventRow) -> Ite
     }
     for column, value in wanted.items():
         got = getattr(event, column)
-        text = _time_text(got) if column.endswith("_at") else got
-        if text != value:
-            yield _finding("event.column", stored, f"{column}: the event says {text!r}, the entry says {value!r}")
+        if got != value:
+            yield _finding("event.column", stored, f"{column}: the event says {got!r}, the entry says {value!r}")
 
 
-def _diagnose_disclosures(stored: StoredEntry, entry: Entry, event: EventRow) -> Iterator[Finding]:
+def _diagnose_disclosures(stored: StoredEntry, entry: Entry, event: StoredEvent) -> Iterator[Finding]:
     try:
         opened = split_with_values(event.disclosures) if event.disclosures else {}
     except MalformedError as exc:
@@ -153,7 +151,7 @@ def _diagnose_disclosures(stored: StoredEntry, entry: Entry, event: EventRow) ->
     yield from _diagnose_copies(stored, event, {name: value for name, (_text, value) in opened.items()})
 
 
-def _diagnose_copies(stored: StoredEntry, event: EventRow, opened: dict[str, object]) -> Iterator[Finding]:
+def _diagnose_copies(stored: StoredEntry, event: StoredEvent, opened: dict[str, object]) -> Iterator[Finding]:
     """The columns copied for searching, against the disclosed values they were copied from."""
     targets = opened.get("targets")
     sources = {"actor": opened.get("actor"), "target": targets[0] if isinstance(targets, list) and targets else None}
@@ -167,12 +165,5 @@ def _diagnose_copies(stored: StoredEntry, event: EventRow, opened: dict[str, obj
                 )
 
 
-def _time_text(moment: object) -> str:
-    try:
-        return format_time(moment)  # type: ignore[arg-type]
-    except (MalformedError, AttributeError):
-        return repr(moment)
-
-
 def _finding(code: str, stored: StoredEntry, message: str) -> Finding:
-    return Finding(code=code, message=message, seq=stored.seq, event_id=stored.event_id)
+    return Finding(code=code, message=message, seq=stored.seq, event_id=uuid_of(stored.event_id))

@@ -61,6 +61,14 @@ class Finding:
         return {"code": self.code, "seq": self.seq, "event_id": event_id, "message": self.message}
 
 
+def uuid_of(text: str) -> UUID | None:
+    """The UUID that ``text`` names; None where somebody left something else in its place."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
     """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -12,13 +14,18 @@ from django.db.transaction import get_connection
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_aware, make_aware
 
+from auditkit_django.exceptions import MalformedError
+from auditkit_django.ledger.entry import format_time
 from auditkit_django.log.cursors import fetch_all
 from auditkit_django.log.rows import ENTRY_TABLE, EVENT_TABLE, EventRow
+from auditkit_django.models import Entry
+from auditkit_django.sql.postgresql import entry_time
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 CHUNK = 2000
+MAX_SEQ = 2**63 - 1
 
 # Times that Python has no value for (infinity, before Christ) are read as NULL: no entry says that.
 _TIME = "CASE WHEN {0} BETWEEN '0001-01-02 00:00:00Z' AND '9999-12-30 00:00:00Z' THEN {0} END"
@@ -27,24 +34,49 @@ _TIMES = {
     # The plus makes them expressions, which Django's converter for datetime columns, strict and first, leaves alone.
     "sqlite": "+e.occurred_at, +e.recorded_at",
 }
+# A range of the primary key with both its ends, so that no other index of the tenant looks as good to a planner without
+# statistics, which would read the whole log again for each chunk.
 _READ = f"""
-SELECT n.seq, n.event_id, n.body, n.leaf_hash, e.id, e.tenant, %(times)s, e.action, e.category,
+SELECT n.seq, %(entry_id)s, n.body, n.leaf_hash, %(id)s, e.tenant, %(times)s, e.action, e.category,
        e.severity, e.outcome, e.actor_type, e.actor_id, e.target_type, e.target_id, e.disclosures
 FROM {ENTRY_TABLE} n LEFT JOIN {EVENT_TABLE} e ON e.tenant = n.tenant AND e.id = n.event_id
-WHERE n.tenant = %%s AND n.epoch = %%s AND n.seq BETWEEN %%s AND 9223372036854775807
-ORDER BY n.seq LIMIT %%s
+WHERE n.tenant = %%s AND n.epoch = %%s AND n.seq >= %%s AND n.seq < %%s
 """
-_READ_BY_VENDOR = {vendor: _READ % {"times": times} for vendor, times in _TIMES.items()}
+# Texts as entries have them, made by the database: nothing is built here only to be written out again.
+_READ_POSTGRESQL = _READ % {
+    "entry_id": "n.event_id::text",
+    "id": "e.id::text",
+    "times": f"{entry_time('e.occurred_at')}, {entry_time('e.recorded_at')}",
+}
+_READ_SQLITE = _READ % {"entry_id": "n.event_id", "id": "e.id", "times": _TIMES["sqlite"]}
+
+
+class StoredEvent(NamedTuple):
+    """The columns of an event as an entry would say them: id and times are text, None where no entry can."""
+
+    id: str
+    tenant: str
+    occurred_at: str | None
+    recorded_at: str | None
+    action: str
+    category: str
+    severity: str
+    outcome: str
+    actor_type: str | None
+    actor_id: str | None
+    target_type: str | None
+    target_id: str | None
+    disclosures: str | None
 
 
 class StoredEntry(NamedTuple):
-    """One entry as stored, and the event it stands for; None where that is gone."""
+    """One entry as stored, and the event it stands for; None where that is gone. ``event_id`` is UUID text."""
 
     seq: int
-    event_id: UUID
+    event_id: str
     body: bytes
     leaf_hash: bytes
-    event: EventRow | None
+    event: StoredEvent | None
 
 
 _EVENTS = f"""
@@ -80,34 +112,70 @@ def event_rows(connection: BaseDatabaseWrapper, tenant: str, ids: Sequence[UUID]
 def stored_entries(tenant: str, epoch: int, *, start: int, using: str) -> Iterator[list[StoredEntry]]:
     """Chunks of the entries of one log from ``start`` on, in order of seq, whatever the log's row says of its size."""
     connection = get_connection(using)
-    read = _read_postgresql if connection.vendor == "postgresql" else _read_sqlite
-    while chunk := read(connection, tenant, epoch, start):
-        yield chunk
-        start = chunk[-1].seq + 1
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="auditkit-verify") as reader:
+        # The database finds the next chunk while this one is checked; psycopg's connection serialises who uses it.
+        def read(start: int) -> Future[list[StoredEntry]]:
+            if connection.vendor == "postgresql":
+                return reader.submit(_read_postgresql, connection, tenant, epoch, start)
+            # SQLite's connection belongs to its thread.
+            done: Future[list[StoredEntry]] = Future()
+            done.set_result(_read_sqlite(connection, tenant, epoch, start))
+            return done
+
+        ahead = read(start)
+        while True:
+            chunk = ahead.result()
+            start += CHUNK
+            if not chunk:
+                found = _next_seq(tenant, epoch, start, using=using)
+                if found is None:
+                    return
+                start = found
+            ahead = read(start)
+            if chunk:
+                yield chunk
+
+
+def _next_seq(tenant: str, epoch: int, start: int, *, using: str) -> int | None:
+    """Where the log goes on after a gap longer than a chunk; None at its end."""
+    after = Entry.objects.using(using).filter(tenant=tenant, epoch=epoch, seq__gte=start, seq__lte=MAX_SEQ)
+    return after.order_by("seq").values_list("seq", flat=True).first()
 
 
 def _read_postgresql(connection: BaseDatabaseWrapper, tenant: str, epoch: int, start: int) -> list[StoredEntry]:
-    make = EventRow._make
+    make = StoredEvent._make
+    rows = fetch_all(connection, _READ_POSTGRESQL, (tenant, epoch, start, start + CHUNK))
     return [
         StoredEntry(row[0], row[1], row[2], row[3], make(row[4:]) if row[4] is not None else None)
-        for row in fetch_all(connection, _READ_BY_VENDOR["postgresql"], (tenant, epoch, start, CHUNK))
+        for row in sorted(rows, key=itemgetter(0))
     ]
 
 
 def _read_sqlite(connection: BaseDatabaseWrapper, tenant: str, epoch: int, start: int) -> list[StoredEntry]:
     with connection.cursor() as cursor, _any_bytes_as_text(connection):
-        cursor.execute(_READ_BY_VENDOR["sqlite"], (tenant, epoch, start, CHUNK))
-        rows = cursor.fetchall()
+        cursor.execute(_READ_SQLITE, (tenant, epoch, start, start + CHUNK))
+        rows = sorted(cursor.fetchall(), key=itemgetter(0))
     return [
         StoredEntry(
             seq,
-            _uuid(event_id),
+            str(_uuid(event_id)),
             _bytes(body),
             _bytes(leaf_hash),
-            _sqlite_event(values, connection) if values[0] is not None else None,
+            _stored_event(_sqlite_event(values, connection)) if values[0] is not None else None,
         )
         for seq, event_id, body, leaf_hash, *values in rows
     ]
+
+
+def _stored_event(row: EventRow) -> StoredEvent:
+    return StoredEvent(str(row.id), row.tenant, _entry_time(row.occurred_at), _entry_time(row.recorded_at), *row[4:])
+
+
+def _entry_time(moment: object) -> str:
+    try:
+        return format_time(moment)  # type: ignore[arg-type]
+    except (MalformedError, AttributeError):
+        return repr(moment)
 
 
 # SQLite has no column types: whoever edits by hand may leave text or a number where bytes stood, and bytes that are no

@@ -31,16 +31,15 @@ from auditkit_django.exceptions import MalformedError, UnknownTenantError
 from auditkit_django.ledger.disclosure import split_with_values
 from auditkit_django.ledger.entry import ZERO_HASH, format_time, leaf_hash, parse
 from auditkit_django.log.checking import diagnose, is_as_appended, quick_time
-from auditkit_django.log.findings import Finding, Verdict, VerifyReport
+from auditkit_django.log.findings import Finding, Verdict, VerifyReport, uuid_of
 from auditkit_django.log.own import OPENED, QUARANTINED
-from auditkit_django.log.reading import StoredEntry, event_row, stored_entries
+from auditkit_django.log.reading import MAX_SEQ, StoredEntry, StoredEvent, event_row, stored_entries
 from auditkit_django.log.reconcile import unlogged_events
-from auditkit_django.log.rows import EventRow, row_digest
+from auditkit_django.log.rows import row_digest
 from auditkit_django.models import Entry, Event, Log, Pending
 from auditkit_django.signals import verification_failed
 
 MAX_FINDINGS: Final = 1000
-_MAX_SEQ: Final = 2**63 - 1
 #: What reading a row raises whose columns were edited into what no such column holds.
 _UNREADABLE: Final = (DataError, AttributeError, TypeError, ValueError)
 
@@ -152,7 +151,9 @@ def _check_entry(walk: Walk, stored: StoredEntry, log: Log, *, using: str) -> No
             walk.add(finding)
         time = _time_of(stored) or walk.time
     if stored.seq == 0 and (stored.event is None or stored.event.action != OPENED):
-        walk.add(Finding(code="entry.genesis", message=f"seq 0 is not {OPENED}", seq=0, event_id=stored.event_id))
+        walk.add(
+            Finding(code="entry.genesis", message=f"seq 0 is not {OPENED}", seq=0, event_id=uuid_of(stored.event_id))
+        )
     if stored.event is not None and stored.event.action == QUARANTINED:
         for finding in _check_quarantined(stored, stored.event, using=using):
             walk.add(finding)
@@ -204,14 +205,14 @@ def _entries_of_no_log(log: Log, *, using: str) -> Iterator[Finding]:
     epochs = list(Log.objects.using(using).filter(tenant=log.tenant).order_by("epoch").values_list("epoch", flat=True))
     outside = Q(epoch__lt=epochs[0]) | Q(epoch__gt=epochs[-1]) | Q(seq__lt=0)
     if get_connection(using).vendor == "sqlite":
-        outside |= Q(seq__gt=_MAX_SEQ)  # Text stands behind all numbers.
+        outside |= Q(seq__gt=MAX_SEQ)  # Text stands behind all numbers.
     found = Entry.objects.using(using).filter(outside, tenant=log.tenant).values_list("epoch", "seq")
     for epoch, seq in found[:MAX_FINDINGS]:
         where = f"epoch {epoch}, seq {seq}: no log reaches there"
         yield Finding(code="entry.outside", message=where, seq=seq if type(seq) is int and seq >= 0 else None)
 
 
-def _check_quarantined(stored: StoredEntry, event: EventRow, *, using: str) -> Iterator[Finding]:
+def _check_quarantined(stored: StoredEntry, event: StoredEvent, *, using: str) -> Iterator[Finding]:
     """Step 6, for one quarantine entry: the poison event is still the one whose digest it carries."""
     poison = event_row(event.tenant, event.target_id, using=using)
     try:
@@ -224,7 +225,7 @@ def _check_quarantined(stored: StoredEntry, event: EventRow, *, using: str) -> I
             code="quarantine.mismatch",
             message=f"quarantined event {event.target_id} is gone or changed",
             seq=stored.seq,
-            event_id=stored.event_id,
+            event_id=uuid_of(stored.event_id),
         )
 
 

@@ -64,6 +64,14 @@ PLAIN_KEYS = (
 )
 
 
+def entry_time(column: str) -> str:
+    """SQL for ``column`` as entries write times; NULL where no entry can hold it (infinity, before Christ)."""
+    return (
+        f"CASE WHEN {column} BETWEEN '0001-01-02 00:00:00Z' AND '9999-12-30 00:00:00Z'"
+        f""" THEN to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') END"""
+    )
+
+
 def _row_events(may_update: bool) -> str:
     return "DELETE" if may_update else "UPDATE OR DELETE"
 
