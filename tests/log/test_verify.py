@@ -11,6 +11,7 @@ from django.db import connection
 from auditkit_django import auditlog
 from auditkit_django.exceptions import UnknownTenantError
 from auditkit_django.log import reading
+from auditkit_django.log import verify as verifying
 from auditkit_django.log.append import append_all
 from auditkit_django.log.findings import EXIT_CODES, FINDINGS, GAPS
 from auditkit_django.log.tenants import known_tenants
@@ -22,7 +23,7 @@ from tests.log.attacker import delete, event_at, execute, update
 from tests.log.attacks import COLUMNS, ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from pytest_django.fixtures import SettingsWrapper
 
@@ -195,28 +196,32 @@ def test_events_appended_while_a_log_is_verified_are_no_findings() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_appended_between_the_last_chunk_and_the_look_at_the_head_is_no_finding() -> None:
-    """One append moves the head while entries are read, another after the last of them: the worst moment."""
+def test_what_is_appended_between_the_last_chunk_and_the_look_at_the_head_is_no_finding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One append moves the head before entries are read, another before it is looked at again: the worst moment."""
     auditlog.event("member.invited", tenant="acme")
     looks = 0
 
-    def append_before_each_look_at_the_head(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    def append_before_the_second_look(run: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         nonlocal looks
         if sql.startswith("SELECT") and 'FROM "auditkit_django_log"' in sql and '"head_hash"' in sql and looks < 3:
             looks += 1
-            if looks >= 2:
+            if looks == 2:
                 with connection.execute_wrapper(lambda run, *args: run(*args)):
                     auditlog.event("member.removed", tenant="acme")
-        return execute(sql, params, many, context)
+        return run(sql, params, many, context)
 
-    def more(_done: int, _size: int) -> None:
+    def entries_after_an_append(*args: Any, **kwargs: Any) -> Iterator[list[reading.StoredEntry]]:
         auditlog.event("member.joined", tenant="acme")
+        yield from reading.stored_entries(*args, **kwargs)
 
-    once: Iterator[Callable[[int, int], None]] = iter([more])
-    with connection.execute_wrapper(append_before_each_look_at_the_head):
-        report = verify("acme", progress=lambda *args: next(once, lambda *_: None)(*args))
+    monkeypatch.setattr(verifying, "stored_entries", entries_after_an_append)
+    with connection.execute_wrapper(append_before_the_second_look):
+        report = verify("acme")
     assert looks >= 2
     assert report.verdict == "VALID", report.findings
+    assert report.checked == report.size >= 3
 
 
 @pytest.mark.django_db
