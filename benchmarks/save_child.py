@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 
 import django
 
+from benchmarks.host.tracking import acting
+
 if TYPE_CHECKING:
+    from django.http import HttpRequest
+
     from benchmarks.host.models import Document
 
 MOST_SAVES = 500
@@ -26,8 +30,20 @@ def main() -> None:
 
     documents = _prepare(settings.BENCH_VARIANT)
     is_ours = settings.BENCH_VARIANT == "auditkit"
+    request = _request()
     for number, line in enumerate(sys.stdin):
-        print(json.dumps(_seconds(documents[: int(line)], f"Roadmap {number}", is_ours=is_ours)), flush=True)
+        with acting(request, settings.BENCH_VARIANT):
+            seconds = _seconds(documents[: int(line)], f"Roadmap {number}", is_ours=is_ours)
+        print(json.dumps(seconds), flush=True)
+
+
+def _request() -> HttpRequest:
+    from django.contrib.auth import get_user_model
+    from django.test import RequestFactory
+
+    request = RequestFactory().post("/documents/17/", HTTP_USER_AGENT="Mozilla/5.0 (X11; Linux x86_64; rv:140.0)")
+    request.user = get_user_model().objects.create(username="ada", email="ada@example.org")
+    return request
 
 
 def _prepare(variant: str) -> list[Document]:
