@@ -13,11 +13,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from auditkit_django import auditlog as auditlog
     from auditkit_django.hooks.decorators import audited as audited
+    from auditkit_django.hooks.tracking.decorator import track as track
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "audited", "auditlog"]
+__all__ = ["__version__", "audited", "auditlog", "track"]
 
-_LAZY = {"auditlog": ("auditkit_django.auditlog", None), "audited": ("auditkit_django.hooks.decorators", "audited")}
+_LAZY = {
+    "auditlog": ("auditkit_django.auditlog", None),
+    "audited": ("auditkit_django.hooks.decorators", "audited"),
+    "track": ("auditkit_django.hooks.tracking.decorator", "track"),
+}
 
 
 def __getattr__(name: str) -> object:

@@ -16,6 +16,8 @@ class AuditkitConfig(AppConfig):
 
     def ready(self) -> None:
         from auditkit_django import checks  # noqa: F401  (registers the system checks)
-        from auditkit_django.recording.wiring import connect
+        from auditkit_django.hooks import wiring as hooks
+        from auditkit_django.recording import wiring as recording
 
-        connect()
+        recording.connect()
+        hooks.connect()

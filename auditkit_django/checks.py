@@ -23,7 +23,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "ON_ERROR": ("raise", "log"),
     "OVERSIZE": ("truncate", "reject"),
 }
-_DOTTED = ("TENANT_RESOLVER", "ACTOR_RESOLVER", "TRAIL_ACCESS")
+_DOTTED = ("TENANT_RESOLVER", "ACTOR_RESOLVER", "TRAIL_ACCESS", "USER_TENANTS")
 _CEILINGS = ("MAX_METADATA_BYTES", "MAX_EVENT_BYTES")
 _MIDDLEWARE = "auditkit_django.hooks.middleware.AuditkitMiddleware"
 

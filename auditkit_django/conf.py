@@ -48,6 +48,15 @@ class AuditkitSettings:
     ACTIONS: Mapping[str, Mapping[str, Any]] = {}
     #: What happens when an event cannot be recorded: "raise" (the change fails with it) or "log" (counted and signalled).
     ON_ERROR: Literal["raise", "log"] = "raise"
+    #: Hooks ("auth", "allauth", …) and actions of hooks that are not recorded.
+    HOOKS_OFF: Iterable[str] = ()
+    #: Actions outside of the recommended set that hooks record all the same ("user.updated").
+    HOOKS_ON: Iterable[str] = ()
+    #: Own packs: dotted paths of modules with a function ``connect()``, called when Django starts.
+    PACKS: Iterable[str] = ()
+    #: ``callable(user) -> tenants``: the logs that a sign-in or a change of a user belongs to. None, or an empty answer:
+    #: the tenant of the context, else the installation's own log.
+    USER_TENANTS: str | Callable[[Any], Iterable[object]] | None = None
     #: What happens to a payload over the limits: "truncate" (marked) or "reject" (MalformedError).
     OVERSIZE: Literal["truncate", "reject"] = "truncate"
     #: Largest encoded metadata in bytes; settable downward from 16 KiB.

@@ -11,6 +11,7 @@ The whole error tree. Each class ends in Error and carries a stable ``code`` for
     ├── VerificationError              verification        a proof or signature does not hold
     ├── RecordingError                 recording           the event was not recorded
     ├── AppendOnlyError                append_only         an update or delete of what may never change; also a TypeError
+    ├── UntrackedError                 untracked           a change of a tracked model that cannot be recorded row by row
     ├── AppendError                    append              a pass of the appender could not complete
     └── UnknownTenantError             tenant_unknown      no log of that tenant exists; also a LookupError
 
@@ -31,6 +32,7 @@ __all__ = [
     "RecordingError",
     "UnknownActionError",
     "UnknownTenantError",
+    "UntrackedError",
     "VerificationError",
 ]
 
@@ -63,6 +65,12 @@ class AppendOnlyError(AuditkitError, TypeError):
     """Events and entries are never updated or deleted through the ORM."""
 
     code = "append_only"
+
+
+class UntrackedError(AuditkitError):
+    """A change of a tracked model on a path where it cannot be known which rows change: refused, not missed."""
+
+    code = "untracked"
 
 
 class AppendError(AuditkitError):

@@ -1,7 +1,8 @@
 """
 ``python -m tests``: the whole suite on SQLite and on a real PostgreSQL.
 
-``python -m tests sqlite`` or ``postgresql`` runs one of them; further arguments go to pytest.
+``python -m tests sqlite`` or ``postgresql`` runs one of them; further arguments go to pytest. The packs are a suite of
+their own (``tests/packs``), with every package installed that a pack is for.
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ import sys
 from pathlib import Path
 
 DATABASES = ("sqlite", "postgresql")
+SUITES = (
+    ("", "tests.settings", ("--ignore=tests/packs",)),
+    (", packs", "tests.packs.settings", ("tests/packs",)),
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -22,12 +27,12 @@ def main(arguments: list[str]) -> int:
         rest = ["-n", "2", "--dist", "loadgroup", *rest]
     worst = 0
     for name in chosen:
-        print(f"== {name} ==", flush=True)
-        environment = {**os.environ, "AUDITKIT_TEST_DB": name, "DJANGO_SETTINGS_MODULE": "tests.settings"}
-        command = [sys.executable, "-X", "dev", "-m", "pytest", *rest]
-        worst = max(
-            worst, subprocess.run(command, cwd=Path(__file__).parents[1], env=environment, check=False).returncode
-        )
+        for suite, settings, places in SUITES:
+            print(f"== {name}{suite} ==", flush=True)
+            environment = {**os.environ, "AUDITKIT_TEST_DB": name, "DJANGO_SETTINGS_MODULE": settings}
+            command = [sys.executable, "-X", "dev", "-m", "pytest", *places, *rest]
+            run = subprocess.run(command, cwd=Path(__file__).parents[1], env=environment, check=False)
+            worst = max(worst, run.returncode)
     return worst
 
 

@@ -46,7 +46,7 @@ def test_importing_the_package_imports_nothing() -> None:
 def test_the_public_names_are_there_without_being_loaded() -> None:
     done = run("-c", "import sys, auditkit_django; print(*dir(auditkit_django)); assert 'django' not in sys.modules")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["__version__", "audited", "auditlog"]
+    assert done.stdout.split() == ["__version__", "audited", "auditlog", "track"]
 
 
 @pytest.mark.parametrize("module", ["entry", "disclosure", "merkle", "ranges", "proofs"])

@@ -396,5 +396,9 @@ INTERNAL: tuple[Action, ...] = (
          "Event that could not be appended, represented by its digest; reason in metadata",
          "An event could not be appended and was quarantined[: {metadata.reason}]",
          "CC7.2 | A.8.15 | 312(b) | 10.7.2 | AU-5", outcome="failure"),
+    _row("audit.tracking.suspended", "audit", "medium", "3004/99", "configuration: info",
+         "Changes of tracked models were not recorded one by one for a while; reason in metadata",
+         "{actor} suspended the tracking of changes[: {metadata.reason}]",
+         "CC7.2 | A.8.15 | 312(b) | 10.2.1.6 | AU-12(3)"),
 )
 # fmt: on

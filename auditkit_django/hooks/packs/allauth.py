@@ -1,0 +1,9 @@
+"""allauth."""
+
+from __future__ import annotations
+
+HOOK = "allauth"
+
+
+def connect() -> None:
+    """Connect."""

@@ -1,0 +1,9 @@
+"""celery."""
+
+from __future__ import annotations
+
+HOOK = "celery"
+
+
+def connect() -> None:
+    """Connect."""

@@ -1,0 +1,9 @@
+"""guardian."""
+
+from __future__ import annotations
+
+HOOK = "guardian"
+
+
+def connect() -> None:
+    """Connect."""

@@ -1,0 +1,9 @@
+"""invitations."""
+
+from __future__ import annotations
+
+HOOK = "invitations"
+
+
+def connect() -> None:
+    """Connect."""

@@ -1,0 +1,9 @@
+"""simplejwt."""
+
+from __future__ import annotations
+
+HOOK = "simplejwt"
+
+
+def connect() -> None:
+    """Connect."""

@@ -1,0 +1,9 @@
+"""tasks."""
+
+from __future__ import annotations
+
+HOOK = "tasks"
+
+
+def connect() -> None:
+    """Connect."""

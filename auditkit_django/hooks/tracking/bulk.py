@@ -1,0 +1,257 @@
+"""
+``QuerySet.update``, ``bulk_create`` and ``bulk_update`` of watched models: every row is told, with old and new.
+
+Django sends no signals for these, and what the peers leave out here is what their users complain of most. So the four
+methods of ``QuerySet`` itself are wrapped (docs/adr/0008): whatever manager, related manager or subclass a host uses
+leads to them. For models that nobody watches the wrapper is one look-up.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Model, QuerySet
+
+from auditkit_django.exceptions import UntrackedError
+from auditkit_django.hooks.tracking import state
+from auditkit_django.hooks.tracking.deleting import deletions
+from auditkit_django.hooks.tracking.rows import RowChange, is_expression, read, typed
+from auditkit_django.hooks.tracking.saving import current, row_change
+from auditkit_django.hooks.tracking.watching import active_watches_of, fields_of, inner, names_of, prepare_with, tell
+
+CHUNK = 2000
+"""Rows that are read, changed and told together: memory stays bounded however many there are."""
+
+_update, _raw_delete = QuerySet.update, QuerySet._raw_delete
+_bulk_create, _bulk_update = QuerySet.bulk_create, QuerySet.bulk_update
+
+
+def teach(model: type[Model]) -> None:
+    """Wrap Django's methods, once for all models."""
+    if QuerySet.update is _update:
+        QuerySet.update = _audited_update  # type: ignore[method-assign]
+        QuerySet.bulk_create = _audited_bulk_create  # type: ignore[assignment]
+        QuerySet.bulk_update = _audited_bulk_update  # type: ignore[method-assign]
+        QuerySet._raw_delete = _audited_raw_delete  # type: ignore[method-assign]
+
+
+@functools.wraps(_update)
+def _audited_update(self: Any, **kwargs: Any) -> int:
+    touched = _touched(self.model, kwargs)
+    if not touched or self.query.is_sliced or self.query.combinator:
+        return _update(self, **kwargs)
+    using = _for_write(self)
+    with transaction.atomic(using=using, savepoint=False):
+        count = 0
+        for keys in _chunks(_locked_keys(self, using=using)):
+            instances = _read(self.model, keys, using=using)
+            with inner():
+                count += _update(self.filter(pk__in=keys), **kwargs)
+            _tell_updates(self.model, instances, kwargs, touched, using=using)
+        # Django checks the names of the fields and answers 0 where there are no rows.
+        return count or _update(self.filter(pk__in=()), **kwargs)
+
+
+@functools.wraps(_bulk_create)
+def _audited_bulk_create(
+    self: Any,
+    objs: Iterable[Model],
+    batch_size: int | None = None,
+    ignore_conflicts: bool = False,
+    update_conflicts: bool = False,
+    update_fields: Collection[str] | None = None,
+    unique_fields: Collection[str] | None = None,
+) -> list[Model]:
+    given = {
+        "batch_size": batch_size,
+        "ignore_conflicts": ignore_conflicts,
+        "update_conflicts": update_conflicts,
+        "update_fields": update_fields,
+        "unique_fields": unique_fields,
+    }
+    if not active_watches_of(self.model):
+        return _bulk_create(self, objs, **given)  # type: ignore[arg-type]
+    if ignore_conflicts:
+        raise UntrackedError(
+            f"bulk_create: got ignore_conflicts=True for {self.model._meta.label}, which is tracked: which rows were written"
+            " cannot be known; wanted update_conflicts, get_or_create(), or tracking.suspended(reason) around it"
+        )
+    objs, using = list(objs), _for_write(self)
+    with transaction.atomic(using=using, savepoint=False):
+        standing = _standing(self.model, objs, unique_fields, using=using) if update_conflicts else {}
+        with inner():
+            created = _bulk_create(self, objs, **given)  # type: ignore[arg-type]
+        changes = [_creation(one, standing, unique_fields, update_fields, using=using) for one in created]
+        _tell(self.model, [change for change in changes if change is not None])
+        return created
+
+
+@functools.wraps(_bulk_update)
+def _audited_bulk_update(self: Any, objs: Iterable[Model], fields: Iterable[str], batch_size: int | None = None) -> int:
+    fields = list(fields)
+    touched = _touched(self.model, fields)
+    if not touched:
+        return _bulk_update(self, objs, fields, batch_size)
+    objs, using = list(objs), _for_write(self)
+    with transaction.atomic(using=using, savepoint=False):
+        # Refused by Django itself: objects without a key.
+        keys = [one.pk for one in objs if one.pk is not None]
+        rows = {
+            one.pk: one for keys_now in _chunks(keys) for one in _read(self.filter(pk__in=keys_now), None, using=using)
+        }
+        with inner():
+            count = _bulk_update(self, objs, fields, batch_size)
+        changes = []
+        for one in objs:
+            if (row := rows.get(one.pk)) is not None:
+                new = current(one, touched, using=using)
+                state.advance(one, new, using=using)
+                changes.append(row_change("updated", row, read(row, touched), new, operation="QuerySet.bulk_update"))
+        _tell(self.model, [change for change in changes if change is not None])
+        return count
+
+
+@functools.wraps(_raw_delete)
+def _audited_raw_delete(self: Any, using: str) -> int:
+    if not any(watch.narrow is None for watch in active_watches_of(self.model)):
+        return _raw_delete(self, using)
+    with transaction.atomic(using=using, savepoint=False):
+        for keys in _chunks(_locked_keys(self, using=using)):
+            _tell(self.model, deletions(_read(self.model, keys, using=using), operation="QuerySet._raw_delete"))
+        return _raw_delete(self, using)
+
+
+def _touched(model: type[Model], names: Iterable[str]) -> tuple[str, ...]:
+    """Attribute names of the watched fields among ``names``; empty where nobody watches or nobody would be told."""
+    if not active_watches_of(model):
+        return ()
+    fields = {one.name: one.attname for one in fields_of(model).values()}
+    attnames = set(fields.values())
+    found = (name if name in attnames else fields.get(name) for name in names)
+    return tuple(name for name in found if name is not None)
+
+
+def _for_write(queryset: Any) -> str:
+    queryset._for_write = True
+    return str(queryset.db)
+
+
+def _locked_keys(queryset: Any, *, using: str) -> list[Any]:
+    """Keys of the rows that ``queryset`` stands for, which nobody else changes before we are done."""
+    model = queryset.model
+    clone = queryset._chain().order_by()
+    clone.query.select_for_update = False
+    query = clone.query
+    is_plain = not (query.distinct or query.annotations or query.extra) and query.group_by is None
+    if is_plain and len(query.alias_map) <= 1:
+        rows = clone.using(using)
+    else:
+        # A lock is not allowed on such a query, or would take the joined rows too.
+        rows = model._base_manager.using(using).filter(pk__in=clone.values("pk"))
+    return list(rows.select_for_update().values_list("pk", flat=True))
+
+
+def _read(source: Any, keys: Sequence[Any] | None, *, using: str) -> list[Model]:
+    """The rows as they are now, with the relations that somebody will follow."""
+    if keys is not None:
+        source = source._base_manager.using(using).filter(pk__in=keys)
+    else:
+        source = source.model._base_manager.using(using).filter(pk__in=source.order_by().values("pk"))
+    related = sorted({path for watch in active_watches_of(source.model) for path in watch.related})
+    rows = source.select_related(*related) if related else source
+    return list(rows.select_for_update(of=("self",)))
+
+
+def _tell_updates(
+    model: type[Model], instances: Sequence[Model], given: dict[str, Any], touched: Sequence[str], *, using: str
+) -> None:
+    values = _plain(model, given)
+    asked = [name for name in touched if name not in values]
+    rows = {}
+    if asked:
+        keys = [one.pk for one in instances]
+        rows = {row.pop("pk"): row for row in model._base_manager.using(using).filter(pk__in=keys).values("pk", *asked)}
+    plain = {name: value for name, value in values.items() if name in touched}
+    changes = [
+        row_change("updated", one, read(one, touched), plain | rows.get(one.pk, {}), operation="QuerySet.update")
+        for one in instances
+    ]
+    _tell(model, [change for change in changes if change is not None])
+
+
+def _plain(model: type[Model], given: dict[str, Any]) -> dict[str, Any]:
+    """Values that are known without asking the database, by attribute name."""
+    found = {}
+    for name, value in given.items():
+        field: Any = model._meta.get_field(name)
+        if not is_expression(value):
+            found[field.attname] = typed(value.pk if isinstance(value, Model) else value, field)
+    return found
+
+
+def _standing(
+    model: type[Model], objs: Sequence[Model], unique_fields: Collection[str] | None, *, using: str
+) -> dict[tuple[Any, ...], Model]:
+    """Rows that ``objs`` would run into, by the values of the unique fields."""
+    fields = _unique(model, unique_fields)
+    found: dict[tuple[Any, ...], Model] = {}
+    for chunk in _chunks(objs):
+        rows = model._base_manager.using(using).select_for_update(of=("self",))
+        # Each field by itself narrows enough for an index; the exact match is made here.
+        for field in fields:
+            rows = rows.filter(**{f"{field.attname}__in": {getattr(one, field.attname) for one in chunk}})
+        found.update({_unique_key(row, fields): row for row in rows})
+    return found
+
+
+def _creation(
+    one: Model,
+    standing: dict[tuple[Any, ...], Model],
+    unique_fields: Collection[str] | None,
+    update_fields: Collection[str] | None,
+    *,
+    using: str,
+) -> RowChange | None:
+    model = type(one)
+    names = names_of(model)
+    row = standing.get(_unique_key(one, _unique(model, unique_fields))) if standing else None
+    if row is None:
+        new = current(one, names, using=using)
+        state.advance(one, new, using=using)
+        return RowChange(kind="created", instance=one, pk=one.pk, old={}, new=new, operation="QuerySet.bulk_create")
+    touched = _touched_by_upsert(model, update_fields)
+    new = current(one, touched, using=using)
+    return row_change("updated", row, read(row, touched), new, operation="QuerySet.bulk_create")
+
+
+def _touched_by_upsert(model: type[Model], update_fields: Collection[str] | None) -> tuple[str, ...]:
+    names = set(names_of(model))
+    attnames = (model._meta.get_field(name).attname for name in update_fields or ())  # type: ignore[union-attr]
+    return tuple(name for name in attnames if name in names)
+
+
+def _unique(model: type[Model], unique_fields: Collection[str] | None) -> list[Any]:
+    meta = model._meta
+    return [meta.pk if name == "pk" else meta.get_field(name) for name in unique_fields or ()]
+
+
+def _unique_key(one: Model, fields: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(typed(getattr(one, field.attname), field) for field in fields)
+
+
+def _tell(model: type[Model], changes: Sequence[RowChange]) -> None:
+    for watch in active_watches_of(model):
+        tell(changes, watch)
+
+
+def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
+
+
+prepare_with(teach)

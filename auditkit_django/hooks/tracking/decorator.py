@@ -1,0 +1,209 @@
+"""
+``@track``: changes of a model recorded with old and new values.
+
+    @track(tenant="organization", mask=["iban"])
+    class Invoice(models.Model): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, overload
+
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Model
+
+from auditkit_django.drafts import Change, Target
+from auditkit_django.hooks.emitting import is_on
+from auditkit_django.hooks.tracking import bulk, deleting, saving  # noqa: F401  (each teaches watched classes its part)
+from auditkit_django.hooks.tracking import relations as many
+from auditkit_django.hooks.tracking.rows import Kind, RelationChange, RowChange, shown
+from auditkit_django.hooks.tracking.watching import Watch, watch
+from auditkit_django.recording.batch import Batch
+from auditkit_django.recording.coercion import name_of
+from auditkit_django.recording.record import record
+
+_M = TypeVar("_M", bound=type[Model])
+_Tenant = str | Callable[[Any], object] | None
+
+ACTIONS: Mapping[Kind, str] = {
+    "created": "data.record.created",
+    "updated": "data.record.updated",
+    "deleted": "data.record.deleted",
+}
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Tracked:
+    """How one model is tracked."""
+
+    model: type[Model]
+    mask: frozenset[str]
+    tenant: _Tenant
+    actions: Mapping[Kind, str]
+    watch: Watch = field(init=False)
+
+    def told(self, changes: Sequence[RowChange]) -> None:
+        """Record the changes of one operation: a single one as an event, several as one batch."""
+        if len(changes) == 1 and changes[0].operation is None:
+            record(**self._arguments(changes[0]))
+            return
+        batch = Batch()
+        for change in changes:
+            batch.event(**self._arguments(change))
+        batch.commit()
+
+    def relations_told(self, changes: Sequence[RelationChange]) -> None:
+        """Record keys that left and joined: ``old`` is what was removed and ``new`` what was added."""
+        batch = Batch()
+        for change in changes:
+            one = Change(change.field, list(change.removed), list(change.added), change.field in self.mask)
+            batch.event(
+                self.actions["updated"],
+                resource=self._target(change.instance, change.instance.pk),
+                tenant=self._tenant_of(change.instance),
+                changes=[one],
+            )
+        batch.commit()
+
+    def is_active(self) -> bool:
+        """Whether anything would be recorded."""
+        return any(is_on("track", action) for action in self.actions.values())
+
+    def _arguments(self, change: RowChange) -> dict[str, Any]:
+        return {
+            "action": self.actions[change.kind],
+            "resource": self._target(change.instance, change.pk),
+            "tenant": self._tenant_of(change.instance),
+            "changes": self._changes(change),
+            "metadata": {"operation": change.operation} if change.operation else None,
+        }
+
+    def _changes(self, change: RowChange) -> list[Change]:
+        found = []
+        for attname, one in self.watch.fields.items():
+            if attname not in change.old and attname not in change.new:
+                continue
+            old, new = shown(change.old.get(attname)), shown(change.new.get(attname))
+            if change.kind != "updated" and old in (None, "") and new in (None, ""):
+                continue
+            is_masked = one.name in self.mask or attname in self.mask
+            found.append(Change(one.name, None if is_masked else old, None if is_masked else new, is_masked))
+        return found[:100]
+
+    def _target(self, instance: Model, pk: object) -> Target:
+        return Target(self.model._meta.model_name or "", str(pk), name_of(instance))
+
+    def _tenant_of(self, instance: Model) -> object:
+        if callable(self.tenant):
+            return self.tenant(instance)
+        return _follow(instance, self.tenant) if self.tenant else None
+
+
+TRACKED: list[Tracked] = []
+
+
+@overload
+def track(model: _M, /) -> _M: ...
+@overload
+def track(
+    *,
+    fields: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    mask: Iterable[str] = (),
+    tenant: _Tenant = None,
+    actions: Mapping[Kind, str] | None = None,
+) -> Callable[[_M], _M]: ...
+def track(
+    model: _M | None = None,
+    /,
+    *,
+    fields: Iterable[str] | None = None,
+    exclude: Iterable[str] = (),
+    mask: Iterable[str] = (),
+    tenant: _Tenant = None,
+    actions: Mapping[Kind, str] | None = None,
+) -> _M | Callable[[_M], _M]:
+    """
+    Record every creation, change and deletion of the model's rows, with old and new values of what really changed.
+
+    ``fields`` (default: all but those set on every save, ``auto_now``) are tracked, many-to-many ones included, without
+    ``exclude``; of those in ``mask`` it is recorded that they changed and not their values. ``tenant`` is a path to the
+    tenant ("organization", "project.organization"), a callable of the instance, or None: the tenant of the context.
+    ``actions`` replaces ``data.record.created``, ``updated`` and ``deleted``. Also usable as a call, for models of others:
+    ``track(tenant=…)(Invoice)``.
+
+    Raises:
+        TypeError: Something other than a concrete model class is decorated.
+    """
+
+    def decorate(decorated: _M) -> _M:
+        if not (isinstance(decorated, type) and issubclass(decorated, Model)):
+            raise TypeError(f"track: got {decorated!r:.60}, wanted a model class")
+        if decorated._meta.abstract:
+            raise TypeError(f"track: got the abstract model {decorated.__name__}, wanted concrete ones: decorate each")
+        unknown = set(actions or ()) - set(ACTIONS)
+        if unknown:
+            raise ImproperlyConfigured(f"track: actions: got {sorted(unknown)}, wanted some of {sorted(ACTIONS)}")
+        tracked = Tracked(model=decorated, mask=frozenset(mask), tenant=tenant, actions={**ACTIONS, **(actions or {})})
+        tracked.watch = watch(
+            Watch(
+                kind="track",
+                model=decorated,
+                sink=tracked.told,
+                relation_sink=tracked.relations_told,
+                names=None if fields is None else tuple(fields),
+                exclude=tuple(exclude),
+                related=_joins(tenant),
+                is_active=tracked.is_active,
+            )
+        )
+        TRACKED.append(tracked)
+        if apps.models_ready:
+            finish(tracked)
+        return decorated
+
+    return decorate if model is None else decorate(model)
+
+
+def finish(tracked: Tracked) -> None:
+    """What needs all models: names of fields are checked, relations connected."""
+    fields = tracked.watch.fields
+    for name in tracked.mask:
+        if name not in tracked.watch.relations and not any(name in (one.name, one.attname) for one in fields.values()):
+            raise ImproperlyConfigured(f"track {tracked.model._meta.label}: mask names {name!r}, which is not tracked")
+    many.connect(tracked.watch)
+
+
+def _joins(tenant: _Tenant) -> tuple[str, ...]:
+    """What a bulk read joins so that following the path asks nothing: all of it but the last step."""
+    if not isinstance(tenant, str) or "." not in tenant:
+        return ()
+    return (tenant.rpartition(".")[0].replace(".", "__"),)
+
+
+def _follow(instance: Any, path: str) -> object:
+    *steps, last = path.split(".")
+    for step in steps:
+        instance = getattr(instance, step)
+        if instance is None:
+            return None
+    # The key of a reference is loaded with the row; the row behind it is not.
+    meta = getattr(instance, "_meta", None)
+    attname = (
+        next((one.attname for one in meta.concrete_fields if one.name == last), last) if meta is not None else last
+    )
+    return _tenant_by_key(instance, last, attname)
+
+
+def _tenant_by_key(instance: Any, name: str, attname: str) -> object:
+    from auditkit_django.conf import settings
+
+    field = instance._meta.get_field(name) if attname != name else None
+    if field is not None and field.is_relation:
+        target = field.target_field
+        if settings.TENANT_KEY in ("pk", target.name, target.attname) and not field.is_cached(instance):
+            return getattr(instance, attname)
+    return getattr(instance, name)

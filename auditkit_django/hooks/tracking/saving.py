@@ -1,0 +1,165 @@
+"""
+``save()`` of watched models: what was loaded is compared with what was written, in one transaction with it.
+
+The class learns three things: ``from_db`` and ``refresh_from_db`` keep the loaded values, ``save_base`` opens the
+transaction in which Django's ``post_save`` (sent too late for that in autocommit) is heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from django.db import router, transaction
+from django.db.models import NOT_PROVIDED, Model
+from django.db.models.signals import post_save
+
+from auditkit_django.hooks.tracking import state
+from auditkit_django.hooks.tracking.rows import Kind, RowChange, differing, is_expression, kept, read
+from auditkit_django.hooks.tracking.watching import (
+    active_watches_of,
+    fields_of,
+    names_of,
+    prepare_with,
+    tell,
+    watches_of,
+)
+
+
+def teach(model: type[Model]) -> None:
+    """Make saves of ``model`` known. Proxies and children are prepared by themselves, and inherit the methods."""
+    if all(watch.narrow is not None for watch in watches_of(model)):
+        return
+    post_save.connect(_saved, sender=model, dispatch_uid=("auditkit_django.saved", model._meta.label))
+    if "_auditkit_is_taught" in {name for base in model.__mro__ for name in vars(base)}:
+        return
+    model._auditkit_is_taught = True  # type: ignore[attr-defined]
+    _teach_loading(model)
+    _teach_saving(model)
+
+
+def _teach_loading(model: Any) -> None:
+    from_db, refresh_from_db = model.from_db.__func__, model.refresh_from_db
+
+    def remembering_from_db(cls: type[Model], *args: Any, **kwargs: Any) -> Model:
+        instance: Model = from_db(cls, *args, **kwargs)
+        state.remember(instance, names_of(cls))
+        return instance
+
+    def remembering_refresh(self: Model, *args: Any, **kwargs: Any) -> None:
+        refresh_from_db(self, *args, **kwargs)
+        fields = args[1] if len(args) > 1 else kwargs.get("fields")
+        names = names_of(type(self))
+        wanted = names if fields is None else _attnames(self, fields) & set(names)
+        state.learn(self, read(self, wanted))
+
+    model.from_db = classmethod(remembering_from_db)
+    model.refresh_from_db = remembering_refresh
+
+
+def _teach_saving(model: Any) -> None:
+    save_base = model.save_base
+
+    def audited_save_base(
+        self: Model,
+        raw: bool = False,
+        force_insert: Any = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Collection[str] | None = None,
+    ) -> None:
+        using = using or router.db_for_write(type(self), instance=self)
+        given = {"force_insert": force_insert, "force_update": force_update, "update_fields": update_fields}
+        if not active_watches_of(type(self)):
+            save_base(self, raw=raw, using=using, **given)
+            return
+        # Change and event commit together, in autocommit too.
+        with transaction.atomic(using=using, savepoint=False):
+            _learn_missing(self, using=using, update_fields=update_fields, is_insert=bool(force_insert))
+            save_base(self, raw=raw, using=using, **given)
+            if type(self)._meta.auto_created:
+                # Django sends no signals for the rows of a many-to-many relation.
+                _after(self, is_created=True, using=using, update_fields=update_fields)
+
+    model.save_base = audited_save_base
+
+
+def _learn_missing(instance: Model, *, using: str, update_fields: Collection[str] | None, is_insert: bool) -> None:
+    """Read old values that this process never saw: deferred fields, or a row named by its key alone."""
+    if instance._state.adding and (is_insert or instance.pk is None or _has_default_key(instance)):
+        return
+    names = names_of(type(instance))
+    wanted = names if update_fields is None else _attnames(instance, update_fields) & set(names)
+    have = state.known(instance) or {}
+    missing = [name for name in wanted if name not in have and name in instance.__dict__]
+    if missing:
+        rows = type(instance)._base_manager.using(using).filter(pk=instance.pk).values(*missing)
+        if (row := rows.first()) is not None:
+            state.learn(instance, row)
+
+
+def _has_default_key(instance: Model) -> bool:
+    key = instance._meta.pk
+    assert key is not None
+    return key.default is not NOT_PROVIDED or getattr(key, "db_default", NOT_PROVIDED) is not NOT_PROVIDED
+
+
+def _saved(
+    sender: type[Model],
+    instance: Model,
+    created: bool,
+    using: str,
+    update_fields: Collection[str] | None,
+    **_signal: Any,
+) -> None:
+    _after(instance, is_created=created, using=using, update_fields=update_fields)
+
+
+def _after(instance: Model, *, is_created: bool, using: str, update_fields: Collection[str] | None) -> None:
+    model = type(instance)
+    watches = active_watches_of(model)
+    if not watches:
+        return
+    names: Iterable[str] = names_of(model)
+    if update_fields is not None and not is_created:
+        written = _attnames(instance, update_fields)
+        names = [name for name in names if name in written]
+    new = current(instance, names, using=using)
+    old = {} if is_created else {name: value for name, value in (state.known(instance) or {}).items() if name in new}
+    change = row_change("created" if is_created else "updated", instance, old, new)
+    state.advance(instance, new, using=using)
+    if change is not None:
+        for watch in watches:
+            tell([change], watch)
+
+
+def row_change(
+    kind: Kind, instance: Model, old: dict[str, Any], new: dict[str, Any], *, operation: str | None = None
+) -> RowChange | None:
+    """The change from ``old`` to ``new``, of an updated row only what differs; None where nothing does."""
+    if kind == "updated":
+        names = differing(old, new, fields_of(type(instance)))
+        if not names:
+            return None
+        old = {name: value for name, value in old.items() if name in names}
+        new = {name: value for name, value in new.items() if name in names}
+    return RowChange(kind=kind, instance=instance, pk=instance.pk, old=old, new=new, operation=operation)
+
+
+def current(instance: Model, names: Iterable[str], *, using: str) -> dict[str, Any]:
+    """The values that the row now has; those that only the database knows (``F()``) are read from it."""
+    loaded = instance.__dict__
+    values = {name: loaded[name] for name in names if name in loaded}
+    unknown = [name for name, value in values.items() if is_expression(value)]
+    if unknown:
+        row = type(instance)._base_manager.using(using).filter(pk=instance.pk).values(*unknown).first()
+        values.update(row or dict.fromkeys(unknown))
+    return {name: kept(value) for name, value in values.items()}
+
+
+def _attnames(instance: Model, names: Iterable[str]) -> set[str]:
+    meta = instance._meta
+    return {meta.get_field(name).attname for name in names if meta.get_field(name).concrete}  # type: ignore[union-attr]
+
+
+prepare_with(teach)

@@ -1,0 +1,1 @@
+"""`@track`: every path of the ORM."""

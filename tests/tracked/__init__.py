@@ -1,0 +1,1 @@
+"""Tracked models of every kind, as a host would have them."""
