@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from django.db.models import Model
@@ -106,6 +106,16 @@ def leave(token: Token[Context | None], *, settle: bool = True) -> None:
     _current.reset(token)
     if settle and context is not None:
         context.survivors.settle(context.outer.survivors if context.outer is not None else None)
+
+
+@contextmanager
+def resumed(held: Context | None, *, survivors: survival.Survivors) -> Iterator[None]:
+    """Inside, ``held`` is the context again, though it may have ended; ``survivors`` watch in place of its own."""
+    token = _current.set(Context(survivors=survivors) if held is None else replace(held, survivors=survivors))
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def current() -> Context | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from django.db import transaction
@@ -35,9 +36,7 @@ class Survivor:
         self.row = row
         self.using = using
         self.has_committed = False
-        # The transaction that a host's TestCase wraps around a test, if any: its rollback is no failure.
-        blocks = get_connection(using).atomic_blocks
-        self.test = next((block for block in reversed(blocks) if block._from_testcase), None)
+        self.test = _test_around(using)
 
     def __call__(self) -> None:
         self.has_committed = True
@@ -46,16 +45,34 @@ class Survivor:
         """Whether the transaction that holds the event is still open: neither committed nor rolled back."""
         return connection.in_atomic_block and any(callback[1] is self for callback in connection.run_on_commit)
 
-    def has_ended_with_test(self, connection: BaseDatabaseWrapper) -> bool:
+    def has_ended_with_test(self: Survivor | Deferred, connection: BaseDatabaseWrapper) -> bool:
         """Whether it was recorded in a ``TestCase`` that is over: it must not turn up in the next test."""
         return self.test is not None and self.test not in connection.atomic_blocks
+
+
+class Deferred:
+    """Something still to be recorded, which the broken transaction cannot even be asked about (whose log? who?)."""
+
+    __slots__ = ("test", "using", "write")
+
+    def __init__(self, write: Callable[[Survivors], None], using: str) -> None:
+        self.write = write
+        self.using = using
+        self.test = _test_around(using)
+
+    def is_waiting(self, connection: BaseDatabaseWrapper) -> bool:
+        """Never: what matters is whether the transaction takes statements again."""
+        return False
+
+    has_committed = False
+    has_ended_with_test = Survivor.has_ended_with_test
 
 
 class Survivors:
     """The survivors of one context."""
 
     def __init__(self) -> None:
-        self._waiting: list[Survivor] = []
+        self._waiting: list[Survivor | Deferred] = []
 
     def watch(self, row: EventRow, using: str) -> None:
         """Remember ``row``, just written in the open transaction of ``using``."""
@@ -66,6 +83,10 @@ class Survivors:
     def keep(self, row: EventRow, using: str) -> None:
         """Remember ``row``, which the broken transaction of ``using`` could not take."""
         self._waiting.append(Survivor(row, using))
+
+    def defer(self, write: Callable[[Survivors], None], using: str) -> None:
+        """Have ``write`` called, with whoever is to watch its event, once the transaction of ``using`` is over."""
+        self._waiting.append(Deferred(write, using))
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -90,16 +111,20 @@ class Survivors:
                 heir._waiting.append(survivor)
                 continue
             try:
+                if isinstance(survivor, Deferred):
+                    survivor.write(heir)
+                    continue
                 write_again(survivor.row, using=survivor.using)
                 if connection.in_atomic_block:
                     # Only a savepoint was rolled back; the transaction around it may follow.
                     heir.watch(survivor.row, survivor.using)
             except Exception:
-                logger.exception("auditkit: %s event %s was lost", survivor.row.outcome, survivor.row.id)
+                what = "" if isinstance(survivor, Deferred) else f"{survivor.row.outcome} event {survivor.row.id} "
+                logger.exception("auditkit: %swas lost", what or "a deferred event ")
 
 
 #: What contexts of coroutines left: taken over by whichever thread settles its orphans next.
-_LEFT: list[Survivor] = []
+_LEFT: list[Survivor | Deferred] = []
 
 
 class _Orphans(threading.local, Survivors):
@@ -112,6 +137,11 @@ class _Orphans(threading.local, Survivors):
         while _LEFT:
             self._waiting.append(_LEFT.pop(0))
         super().settle(outer)
+
+
+def _test_around(using: str) -> object:
+    """The transaction that a host's TestCase wraps around a test, if any: its rollback is no failure."""
+    return next((block for block in reversed(get_connection(using).atomic_blocks) if block._from_testcase), None)
 
 
 def _is_in_event_loop() -> bool:
