@@ -9,10 +9,12 @@ from django.apps import AppConfig
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.module_loading import import_string
 
 from auditkit_django.conf import AuditkitSettings, known_settings, settings
 from auditkit_django.environment import is_test_run
+from auditkit_django.hooks.tracking import triggers
 from auditkit_django.log.health import health
 from auditkit_django.models import Event
 from auditkit_django.sql import guards
@@ -104,7 +106,7 @@ def check_wiring(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
 def check_database(
     app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """E010 guards missing or altered, W010 events waiting too long; with ``check --database default`` and on migrate."""
+    """E010 guards missing or altered, E011 and W011 triggers of tracked models, W010 events waiting too long; with ``check --database default`` and on migrate."""
     alias = router.db_for_write(Event)
     if alias not in (databases or ()):
         return []
@@ -121,6 +123,7 @@ def check_database(
             )
             for problem in guards.problems(connection)
         ]
+        found += _triggers(connection)
     state = health(using=alias)
     if state.oldest_pending_age_seconds > settings.PENDING_MAX_AGE_SECONDS:
         found.append(
@@ -131,6 +134,15 @@ def check_database(
             )
         )
     return found
+
+
+def _triggers(connection: BaseDatabaseWrapper) -> list[CheckMessage]:
+    problems = triggers.problems(connection)
+    if connection.vendor != "postgresql":
+        hint = "Triggers are for PostgreSQL; here only what goes through the ORM is recorded."
+        return [Warning(f"{problem}.", hint=hint, id="auditkit.W011") for problem in problems]
+    hint = "manage.py auditkit_triggers --install, or migrate, puts it in place."
+    return [Error(f"Tracking: {problem}.", hint=hint, id="auditkit.E011") for problem in problems]
 
 
 def _unimportable(name: str, path: str) -> list[CheckMessage]:

@@ -20,7 +20,10 @@ pytestmark = pytest.mark.django_db
 
 def _found(*, with_database: bool = False) -> list[CheckMessage]:
     found = run_checks(databases=["default"] if with_database else None)
-    return [message for message in found if (message.id or "").startswith("auditkit.")]
+    # One model of the tests asks for triggers (tests/hooks/tracking/test_triggers.py looks at what is said then).
+    return [
+        message for message in found if (message.id or "").startswith("auditkit.") and message.id != "auditkit.W011"
+    ]
 
 
 def _ids(**options: bool) -> list[str | None]:

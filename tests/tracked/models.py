@@ -112,3 +112,23 @@ class Country(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+@track(tenant="organization", mask=["iban"], triggers=True)
+class Account(models.Model):
+    """Written by other programs too: on PostgreSQL triggers see them."""
+
+    organization = models.ForeignKey(Organization, models.CASCADE)
+    holder = models.CharField(max_length=100)
+    balance = models.DecimalField(max_digits=12, decimal_places=2, default=0)
+    visits = models.IntegerField(default=0)
+    is_open = models.BooleanField(default=True)
+    opened_at = models.DateTimeField(null=True)
+    data = models.JSONField(default=dict)
+    scan = models.BinaryField(default=b"")
+    iban = models.CharField(max_length=40, blank=True)
+    api_token = models.CharField(max_length=80, blank=True)
+    touched_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return self.holder

@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from auditkit_django.hooks.tracking.decorator import track
 from auditkit_django.hooks.tracking.suspending import suspended
+from auditkit_django.hooks.tracking.triggers import database_context
 
-__all__ = ["suspended", "track"]
+__all__ = ["database_context", "suspended", "track"]

@@ -15,13 +15,23 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Model, QuerySet
+from django.db.transaction import get_connection
 
 from auditkit_django.exceptions import UntrackedError
 from auditkit_django.hooks.tracking import state
 from auditkit_django.hooks.tracking.deleting import deletions
 from auditkit_django.hooks.tracking.rows import RowChange, is_expression, read, typed
 from auditkit_django.hooks.tracking.saving import current, row_change
-from auditkit_django.hooks.tracking.watching import active_watches_of, fields_of, inner, names_of, prepare_with, tell
+from auditkit_django.hooks.tracking.telling import told_here
+from auditkit_django.hooks.tracking.watching import (
+    active_watches_of,
+    fields_of,
+    has_triggers,
+    inner,
+    names_of,
+    prepare_with,
+    tell,
+)
 
 CHUNK = 2000
 """Rows that are read, changed and told together: memory stays bounded however many there are."""
@@ -49,7 +59,7 @@ def _audited_update(self: Any, **kwargs: Any) -> int:
         count = 0
         for keys in _chunks(_locked_keys(self, using=using)):
             instances = _read(self.model, keys, using=using)
-            with inner():
+            with inner(), told_here(using, self.model):
                 count += _update(self.filter(pk__in=keys), **kwargs)
             _tell_updates(self.model, instances, kwargs, touched, using=using)
         # Django checks the names of the fields and answers 0 where there are no rows.
@@ -76,14 +86,16 @@ def _audited_bulk_create(
     if not active_watches_of(self.model):
         return _bulk_create(self, objs, **given)  # type: ignore[arg-type]
     if ignore_conflicts:
+        if has_triggers(self.model) and get_connection(_for_write(self)).vendor == "postgresql":
+            return _bulk_create(self, objs, **given)  # type: ignore[arg-type]
         raise UntrackedError(
             f"bulk_create: got ignore_conflicts=True for {self.model._meta.label}, which is tracked: which rows were written"
-            " cannot be known; wanted update_conflicts, get_or_create(), or tracking.suspended(reason) around it"
+            " cannot be known; wanted update_conflicts, get_or_create(), triggers, or tracking.suspended(reason) around it"
         )
     objs, using = list(objs), _for_write(self)
     with transaction.atomic(using=using, savepoint=False):
         standing = _standing(self.model, objs, unique_fields, using=using) if update_conflicts else {}
-        with inner():
+        with inner(), told_here(using, self.model):
             created = _bulk_create(self, objs, **given)  # type: ignore[arg-type]
         changes = [_creation(one, standing, unique_fields, update_fields, using=using) for one in created]
         _tell(self.model, [change for change in changes if change is not None])
@@ -103,7 +115,7 @@ def _audited_bulk_update(self: Any, objs: Iterable[Model], fields: Iterable[str]
         rows = {
             one.pk: one for keys_now in _chunks(keys) for one in _read(self.filter(pk__in=keys_now), None, using=using)
         }
-        with inner():
+        with inner(), told_here(using, self.model):
             count = _bulk_update(self, objs, fields, batch_size)
         changes = []
         for one in objs:
@@ -122,7 +134,8 @@ def _audited_raw_delete(self: Any, using: str) -> int:
     with transaction.atomic(using=using, savepoint=False):
         for keys in _chunks(_locked_keys(self, using=using)):
             _tell(self.model, deletions(_read(self.model, keys, using=using), operation="QuerySet._raw_delete"))
-        return _raw_delete(self, using)
+        with told_here(using, self.model):
+            return _raw_delete(self, using)
 
 
 def _touched(model: type[Model], names: Iterable[str]) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ class Tracked:
     mask: frozenset[str]
     tenant: _Tenant
     actions: Mapping[Kind, str]
+    has_triggers: bool = False
     watch: Watch = field(init=False)
 
     def told(self, changes: Sequence[RowChange]) -> None:
@@ -115,6 +116,7 @@ def track(
     mask: Iterable[str] = (),
     tenant: _Tenant = None,
     actions: Mapping[Kind, str] | None = None,
+    triggers: bool = False,
 ) -> Callable[[_M], _M]: ...
 def track(
     model: _M | None = None,
@@ -125,6 +127,7 @@ def track(
     mask: Iterable[str] = (),
     tenant: _Tenant = None,
     actions: Mapping[Kind, str] | None = None,
+    triggers: bool = False,
 ) -> _M | Callable[[_M], _M]:
     """
     Record every creation, change and deletion of the model's rows, with old and new values of what really changed.
@@ -132,7 +135,8 @@ def track(
     ``fields`` (default: all but those set on every save, ``auto_now``) are tracked, many-to-many ones included, without
     ``exclude``; of those in ``mask`` it is recorded that they changed and not their values. ``tenant`` is a path to the
     tenant ("organization", "project.organization"), a callable of the instance, or None: the tenant of the context.
-    ``actions`` replaces ``data.record.created``, ``updated`` and ``deleted``. Also usable as a call, for models of others:
+    ``actions`` replaces ``data.record.created``, ``updated`` and ``deleted``. With ``triggers`` PostgreSQL records what is
+    written past the ORM (``docs/tracking.md``). Also usable as a call, for models of others:
     ``track(tenant=…)(Invoice)``.
 
     Raises:
@@ -147,7 +151,13 @@ def track(
         unknown = set(actions or ()) - set(ACTIONS)
         if unknown:
             raise ImproperlyConfigured(f"track: actions: got {sorted(unknown)}, wanted some of {sorted(ACTIONS)}")
-        tracked = Tracked(model=decorated, mask=frozenset(mask), tenant=tenant, actions={**ACTIONS, **(actions or {})})
+        tracked = Tracked(
+            model=decorated,
+            mask=frozenset(mask),
+            tenant=tenant,
+            actions={**ACTIONS, **(actions or {})},
+            has_triggers=triggers,
+        )
         tracked.watch = watch(
             Watch(
                 kind="track",
@@ -158,6 +168,7 @@ def track(
                 exclude=tuple(exclude),
                 related=_joins(tenant),
                 is_active=tracked.is_active,
+                has_triggers=triggers,
             )
         )
         TRACKED.append(tracked)

@@ -19,6 +19,7 @@ from django.db.models.signals import post_delete
 
 from auditkit_django.hooks.tracking.rows import RowChange, read
 from auditkit_django.hooks.tracking.saving import row_change
+from auditkit_django.hooks.tracking.telling import told_here
 from auditkit_django.hooks.tracking.watching import (
     Watch,
     active_watches_of,
@@ -65,7 +66,8 @@ def _audited_delete(self: Collector) -> tuple[int, dict[str, int]]:
         with transaction.atomic(using=self.using, savepoint=False):
             for watch, changes in told:
                 tell(changes, watch)
-            return _delete(self)
+            with told_here(self.using, *(watch.model for watch, _changes in told)):
+                return _delete(self)
     finally:
         _at_work.reset(token)
 

@@ -16,6 +16,7 @@ from django.db.models.signals import post_save
 
 from auditkit_django.hooks.tracking import state
 from auditkit_django.hooks.tracking.rows import Kind, RowChange, differing, is_expression, kept, read
+from auditkit_django.hooks.tracking.telling import told_here
 from auditkit_django.hooks.tracking.watching import (
     active_watches_of,
     fields_of,
@@ -81,7 +82,16 @@ def _teach_saving(model: Any) -> None:
                 # Django sends no signals for the rows of a many-to-many relation.
                 _after(self, is_created=True, using=using, update_fields=update_fields)
 
+    save_table = model._save_table
+
+    def told_save_table(self: Model, *args: Any, **kwargs: Any) -> Any:
+        # Between the signals, so that a trigger still sees what their receivers do by SQL.
+        using = kwargs.get("using") or args[4]
+        with told_here(using, *((type(self),) if active_watches_of(type(self)) else ())):
+            return save_table(self, *args, **kwargs)
+
     model.save_base = audited_save_base
+    model._save_table = told_save_table
 
 
 def _learn_missing(instance: Model, *, using: str, update_fields: Collection[str] | None, is_insert: bool) -> None:

@@ -31,7 +31,8 @@ class Watch:
     class counts. ``sink`` is called in the transaction of the change, with all rows of one operation at once, and so is
     ``relation_sink`` for its many-to-many relations.
     ``related`` are relations that the sink will follow; bulk operations read them along. With ``narrow`` only deletions
-    are told, and of many rows at once only those that it leaves: the others are deleted unread.
+    are told, and of many rows at once only those that it leaves: the others are deleted unread. ``has_triggers``: what is
+    not told here the database tells.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Watch:
     related: tuple[str, ...] = ()
     narrow: Callable[[QuerySet[Any]], QuerySet[Any]] | None = None
     is_active: Callable[[], bool] = field(default=lambda: True)
+    has_triggers: bool = False
 
     @cached_property
     def fields(self) -> dict[str, Field[Any, Any]]:
@@ -142,6 +144,11 @@ def names_of(model: type[Model]) -> tuple[str, ...]:
 def fields_of(model: type[Model]) -> dict[str, Field[Any, Any]]:
     """All watched fields of ``model`` by attribute name."""
     return {name: one for watch in watches_of(model) for name, one in watch.fields.items()}
+
+
+def has_triggers(model: type[Model]) -> bool:
+    """Whether the database, where it is PostgreSQL, records changes of ``model`` that nobody else tells of."""
+    return any(watch.has_triggers for watch in watches_of(model))
 
 
 def all_watches() -> list[Watch]:

@@ -1,0 +1,62 @@
+"""
+Routes that need no event, each with its reason: ``AUDITKIT["COVERAGE_IGNORE"]``.
+
+    "COVERAGE_IGNORE": {"cart:add": "a cart is no record yet", "webhooks/*": "recorded by the billing service"}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+
+from auditkit_django.hooks.coverage.routes import Route
+
+
+def ignored() -> Mapping[str, str]:
+    """
+    Name or path of a route, or a pattern of either with ``*``, to the reason.
+
+    Raises:
+        ImproperlyConfigured: The setting is no dict, or an entry has no reason.
+    """
+    found = getattr(django_settings, "AUDITKIT", {}).get("COVERAGE_IGNORE", {})
+    if not isinstance(found, Mapping):
+        raise ImproperlyConfigured(f"AUDITKIT['COVERAGE_IGNORE']: got {type(found).__name__}, wanted a dict")
+    without = sorted(str(key) for key, reason in found.items() if not isinstance(reason, str) or not reason.strip())
+    if without:
+        raise ImproperlyConfigured(f"AUDITKIT['COVERAGE_IGNORE']: no reason is given for {', '.join(without)}")
+    return found
+
+
+def reason_of(route: Route, entries: Mapping[str, str]) -> str:
+    """Why ``route`` is ignored, or "" where it is not."""
+    return next((reason for key, reason in entries.items() if _matches(key, route)), "")
+
+
+def check_all_used(entries: Mapping[str, str], routes: Iterable[Route]) -> None:
+    """
+    Each entry is for a route that is there.
+
+    Raises:
+        ImproperlyConfigured: An entry matches no route that changes data.
+    """
+    known = list(routes)
+    unused = [key for key in entries if not any(_matches(key, route) for route in known)]
+    if unused:
+        raise ImproperlyConfigured(
+            f"AUDITKIT['COVERAGE_IGNORE']: {', '.join(map(repr, unused))} matches no route whose view takes POST, PUT,"
+            " PATCH or DELETE: take it out"
+        )
+
+
+def _matches(key: str, route: Route) -> bool:
+    # A path may hold brackets of its own (a regular expression), so it is compared as it is first.
+    return key in (route.name, route.path) or any(fnmatchcase(text, _pattern(key)) for text in (route.name, route.path))
+
+
+def _pattern(key: str) -> str:
+    # Only * is a pattern here: brackets and question marks are parts of regular expressions.
+    return "".join(f"[{sign}]" if sign in "[?" else sign for sign in key)
