@@ -21,6 +21,8 @@ class Plan:
     saves: int = 200
     batch_rounds: int = 7
     batch: int = 1000
+    bulk_rounds: int = 7
+    bulk_rows: int = 5000
     append_rounds: int = 5
     append_events: int = 50_000
     append_tenants: int = 50
@@ -49,6 +51,8 @@ class Plan:
             saves=20,
             batch_rounds=1,
             batch=300,
+            bulk_rounds=1,
+            bulk_rows=200,
             append_rounds=1,
             append_events=2000,
             append_tenants=10,

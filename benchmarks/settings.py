@@ -14,6 +14,7 @@ from typing import Any
 VARIANT_APPS: dict[str, list[str]] = {
     "plain": [],
     "auditkit": ["auditkit_django"],
+    "tracked": ["auditkit_django"],
     "auditlog": ["auditlog"],
     "simple_history": ["simple_history"],
     "pghistory": ["pgtrigger", "pghistory"],
@@ -36,7 +37,11 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    *(["auditkit_django.hooks.middleware.AuditkitMiddleware"] if BENCH_VARIANT == "auditkit" else []),
+    *(
+        ["auditkit_django.hooks.middleware.AuditkitMiddleware"]
+        if "auditkit_django" in VARIANT_APPS[BENCH_VARIANT]
+        else []
+    ),
 ]
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {

@@ -21,7 +21,7 @@ from django.db.models import Model
 from auditkit_django.drafts import ANONYMOUS, MAX_CHANGES, MAX_ID, MAX_TARGETS, MAX_TYPE, SYSTEM, Actor, Change, Target
 from auditkit_django.exceptions import MalformedError
 
-_NAME_FIELDS = ("name", "title", "label", "slug", "username", "email")
+NAME_FIELDS = ("name", "title", "label", "slug", "username", "email")
 
 
 def actor_from(value: object) -> Actor:
@@ -128,10 +128,15 @@ def name_of(instance: Model) -> str | None:
         full_name = instance.get_full_name() if hasattr(instance, "get_full_name") else ""
         return full_name or instance.get_username()
     loaded = instance.__dict__
-    for field in _NAME_FIELDS:
+    for field in NAME_FIELDS:
         if loaded.get(field):
             return str(loaded[field])
     return None
+
+
+def is_named_by_columns(model: type[Model]) -> bool:
+    """Whether :func:`name_of` needs no more than the columns of ``NAME_FIELDS`` of an instance of ``model``."""
+    return not hasattr(model, "auditkit_name") and not issubclass(model, _model(django_settings.AUTH_USER_MODEL))
 
 
 def _is_user(instance: Model) -> TypeGuard[AbstractBaseUser]:

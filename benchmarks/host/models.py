@@ -41,6 +41,29 @@ class Narrow(models.Model):
         return self.text
 
 
+class ItemFields(models.Model):
+    """What is written in bulk."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE)
+    title = models.CharField(max_length=200)
+    amount = models.IntegerField(default=0)
+    status = models.CharField(max_length=16, default="draft")
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Item(ItemFields):
+    """Nobody audits it."""
+
+
+class TrackedItem(ItemFields):
+    """The same, tracked."""
+
+
 class Order(models.Model):
     """The business row of a hot tenant's transaction."""
 
@@ -78,3 +101,5 @@ class ChainEntry(models.Model):
 
 
 track(Document, settings.BENCH_VARIANT)
+if settings.BENCH_VARIANT == "auditkit":
+    track(TrackedItem, "tracked")

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 def track(model: type[Model], variant: str) -> None:
     """Have ``variant`` audit ``model``. easyaudit audits every model; plain and auditkit have nothing to register."""
-    if variant == "auditlog":
+    if variant == "tracked":
+        from auditkit_django import track as track_model
+
+        track_model(tenant="organization")(model)
+    elif variant == "auditlog":
         from auditlog.registry import auditlog
 
         auditlog.register(model)
@@ -30,7 +34,7 @@ def track(model: type[Model], variant: str) -> None:
 @contextmanager
 def acting(request: HttpRequest, variant: str) -> Iterator[None]:
     """What the middleware of ``variant`` does for a request: an audit record without its actor is half a record."""
-    if variant == "auditkit":
+    if variant in ("auditkit", "tracked"):
         from auditkit_django import auditlog
 
         with auditlog.context(request=request):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import string
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,43 +12,7 @@ from auditkit_django import auditlog
 from auditkit_django.recording.redaction import REDACTED, is_secret_name, redact
 from tests.host.models import Organization
 from tests.recording import recorded
-
-_ALPHABET = string.ascii_letters + string.digits
-
-
-def _secrets() -> Iterator[str]:
-    """100 secrets of ten kinds, the same in every run."""
-    source = random.Random(20)
-
-    def text(length: int, alphabet: str = _ALPHABET) -> str:
-        return "".join(source.choices(alphabet, k=length))
-
-    for _ in range(10):
-        yield f"eyJ{text(20)}.eyJ{text(30)}.{text(43)}"
-        yield f"-----BEGIN RSA PRIVATE KEY-----\n{text(64)}\n{text(64)}\n-----END RSA PRIVATE KEY-----"
-        yield f"AKIA{text(16, string.ascii_uppercase + string.digits)}"
-        yield f"ghp_{text(36)}"
-        yield f"xoxb-{text(12, string.digits)}-{text(24)}"
-        yield f"sk_live_{text(24)}"
-        yield f"AIza{text(35)}"
-        yield f"Bearer {text(40)}"
-        yield f"ak_live_{text(8)}_{text(43)}_{text(6)}"
-        yield _card(text(15, "123456789"))
-
-
-def _card(digits: str) -> str:
-    """``digits`` as a card number: 16 of them, beginning with 4, with a Luhn check digit."""
-    body = "4" + digits[1:15]
-    doubled = [int(digit) * (2 if index % 2 == 0 else 1) for index, digit in enumerate(body)]
-    return body + str(-sum(value - 9 if value > 9 else value for value in doubled) % 10)
-
-
-SECRETS = list(_secrets())
-
-
-def _needle(secret: str) -> str:
-    """The part of a secret that must not be found anywhere."""
-    return secret.removeprefix("Bearer ").removeprefix("-----BEGIN RSA PRIVATE KEY-----\n")[:16]
+from tests.support.secrets import SECRETS, needle
 
 
 def _database_text() -> str:
@@ -70,7 +31,7 @@ def _text(value: Any) -> str:
 
 def test_a_hundred_secrets_are_sought() -> None:
     assert len(set(SECRETS)) == 100
-    assert len({_needle(secret) for secret in SECRETS}) == 100
+    assert len({needle(secret) for secret in SECRETS}) == 100
 
 
 @pytest.mark.django_db(transaction=True)
@@ -104,7 +65,7 @@ def test_no_secret_is_in_any_column_of_the_database(client: Client, acme: Organi
         assert response.status_code == 200
     text = _database_text()
     assert "Eve [redacted]" in text, "the search must see what was written"
-    assert [secret for secret in SECRETS if _needle(secret) in text] == []
+    assert [secret for secret in SECRETS if needle(secret) in text] == []
 
 
 @pytest.mark.django_db
@@ -114,7 +75,7 @@ def test_exports_hold_no_secret_either(acme: Organization) -> None:
     for form in ("csv", "jsonl"):
         text = "".join(auditlog.export_evidence(acme, format=form))  # type: ignore[arg-type]
         assert REDACTED in text
-        assert [secret for secret in SECRETS if _needle(secret) in text] == []
+        assert [secret for secret in SECRETS if needle(secret) in text] == []
 
 
 @pytest.mark.parametrize(

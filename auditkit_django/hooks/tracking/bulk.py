@@ -18,7 +18,7 @@ from django.db.models import Model, QuerySet
 from django.db.transaction import get_connection
 
 from auditkit_django.exceptions import UntrackedError
-from auditkit_django.hooks.tracking import state
+from auditkit_django.hooks.tracking import reading, state
 from auditkit_django.hooks.tracking.deleting import deletions
 from auditkit_django.hooks.tracking.rows import RowChange, is_expression, read, typed
 from auditkit_django.hooks.tracking.saving import current, row_change
@@ -32,9 +32,6 @@ from auditkit_django.hooks.tracking.watching import (
     prepare_with,
     tell,
 )
-
-CHUNK = 2000
-"""Rows that are read, changed and told together: memory stays bounded however many there are."""
 
 _update, _raw_delete = QuerySet.update, QuerySet._raw_delete
 _bulk_create, _bulk_update = QuerySet.bulk_create, QuerySet.bulk_update
@@ -58,7 +55,7 @@ def _audited_update(self: Any, **kwargs: Any) -> int:
     with transaction.atomic(using=using, savepoint=False):
         count = 0
         for keys in _chunks(_locked_keys(self, using=using)):
-            instances = _read(self.model, keys, using=using)
+            instances = reading.locked(_by_key(self.model, keys), touched, using=using)
             with inner(), told_here(using, self.model):
                 count += _update(self.filter(pk__in=keys), **kwargs)
             _tell_updates(self.model, instances, kwargs, touched, using=using)
@@ -112,9 +109,7 @@ def _audited_bulk_update(self: Any, objs: Iterable[Model], fields: Iterable[str]
     with transaction.atomic(using=using, savepoint=False):
         # Refused by Django itself: objects without a key.
         keys = [one.pk for one in objs if one.pk is not None]
-        rows = {
-            one.pk: one for keys_now in _chunks(keys) for one in _read(self.filter(pk__in=keys_now), None, using=using)
-        }
+        rows = {one.pk: one for some in _chunks(keys) for one in _read_through(self, some, touched, using=using)}
         with inner(), told_here(using, self.model):
             count = _bulk_update(self, objs, fields, batch_size)
         changes = []
@@ -131,11 +126,16 @@ def _audited_bulk_update(self: Any, objs: Iterable[Model], fields: Iterable[str]
 def _audited_raw_delete(self: Any, using: str) -> int:
     if not any(watch.narrow is None for watch in active_watches_of(self.model)):
         return _raw_delete(self, using)
+    names = names_of(self.model)
     with transaction.atomic(using=using, savepoint=False):
+        count = 0
         for keys in _chunks(_locked_keys(self, using=using)):
-            _tell(self.model, deletions(_read(self.model, keys, using=using), operation="QuerySet._raw_delete"))
-        with told_here(using, self.model):
-            return _raw_delete(self, using)
+            rows = reading.locked(_by_key(self.model, keys), names, using=using)
+            _tell(self.model, deletions(rows, operation="QuerySet.delete"))
+            with told_here(using, self.model):
+                # By their keys: rows that somebody adds meanwhile are not ours to delete unread.
+                count += _raw_delete(_by_key(self.model, keys), using)
+        return count
 
 
 def _touched(model: type[Model], names: Iterable[str]) -> tuple[str, ...]:
@@ -168,15 +168,16 @@ def _locked_keys(queryset: Any, *, using: str) -> list[Any]:
     return list(rows.select_for_update().values_list("pk", flat=True))
 
 
-def _read(source: Any, keys: Sequence[Any] | None, *, using: str) -> list[Model]:
-    """The rows as they are now, with the relations that somebody will follow."""
-    if keys is not None:
-        source = source._base_manager.using(using).filter(pk__in=keys)
-    else:
-        source = source.model._base_manager.using(using).filter(pk__in=source.order_by().values("pk"))
-    related = sorted({path for watch in active_watches_of(source.model) for path in watch.related})
-    rows = source.select_related(*related) if related else source
-    return list(rows.select_for_update(of=("self",)))
+def _by_key(model: Any, keys: Sequence[Any]) -> QuerySet[Any]:
+    rows: QuerySet[Any] = model._base_manager.filter(pk__in=keys)
+    return rows
+
+
+def _read_through(queryset: Any, keys: Sequence[Any], fields: Sequence[str], *, using: str) -> list[Any]:
+    """The rows with ``keys`` among those that ``queryset`` stands for."""
+    if queryset.query.where or queryset.query.is_sliced:
+        keys = list(queryset.using(using).filter(pk__in=keys).order_by().values_list("pk", flat=True))
+    return reading.locked(_by_key(queryset.model, keys), fields, using=using)
 
 
 def _tell_updates(
@@ -263,7 +264,7 @@ def _tell(model: type[Model], changes: Sequence[RowChange]) -> None:
 
 def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
     iterator = iter(items)
-    while chunk := list(islice(iterator, CHUNK)):
+    while chunk := list(islice(iterator, reading.CHUNK)):
         yield chunk
 
 

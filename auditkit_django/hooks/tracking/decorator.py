@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar, overload
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model
 
+from auditkit_django.conf import settings
 from auditkit_django.drafts import Change, Target
 from auditkit_django.hooks.emitting import is_on
 from auditkit_django.hooks.tracking import bulk, deleting, saving  # noqa: F401  (each teaches watched classes its part)
@@ -22,7 +24,7 @@ from auditkit_django.hooks.tracking import relations as many
 from auditkit_django.hooks.tracking.rows import Kind, RelationChange, RowChange, shown
 from auditkit_django.hooks.tracking.watching import Watch, watch
 from auditkit_django.recording.batch import Batch
-from auditkit_django.recording.coercion import name_of
+from auditkit_django.recording.coercion import NAME_FIELDS, is_named_by_columns, name_of
 from auditkit_django.recording.record import record
 
 _M = TypeVar("_M", bound=type[Model])
@@ -35,7 +37,7 @@ ACTIONS: Mapping[Kind, str] = {
 }
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class Tracked:
     """How one model is tracked."""
 
@@ -100,7 +102,31 @@ class Tracked:
     def _tenant_of(self, instance: Model) -> object:
         if callable(self.tenant):
             return self.tenant(instance)
-        return _follow(instance, self.tenant) if self.tenant else None
+        if self.tenant is None:
+            return None
+        column = _tenant_column(self.model, self.tenant, settings.TENANT_KEY)
+        return _follow(instance, self.tenant) if column is None else getattr(instance, column)
+
+    def needs(self) -> frozenset[str] | None:
+        """What is read of an instance besides the changes; None where only a whole one will do."""
+        column = None
+        if isinstance(self.tenant, str):
+            column = _tenant_column(self.model, self.tenant, settings.TENANT_KEY)
+        if (self.tenant is not None and column is None) or not is_named_by_columns(self.model):
+            return None
+        names = {one.attname for one in self.model._meta.concrete_fields if one.attname in NAME_FIELDS}
+        return frozenset(names if column is None else {*names, column})
+
+
+@lru_cache(maxsize=512)
+def _tenant_column(model: type[Model], tenant: str, key: str) -> str | None:
+    """The column that holds the tenant's key, where it is a column or a reference by that key: no row is read for it."""
+    field: Any = next((one for one in model._meta.concrete_fields if tenant in (one.name, one.attname)), None)
+    if field is None or not field.is_relation:
+        return None if field is None else str(field.attname)
+    target = field.target_field
+    is_by_key = key in (target.name, target.attname) or (key == "pk" and target.primary_key)
+    return str(field.attname) if is_by_key else None
 
 
 TRACKED: list[Tracked] = []
@@ -185,6 +211,7 @@ def finish(tracked: Tracked) -> None:
     for name in tracked.mask:
         if name not in tracked.watch.relations and not any(name in (one.name, one.attname) for one in fields.values()):
             raise ImproperlyConfigured(f"track {tracked.model._meta.label}: mask names {name!r}, which is not tracked")
+    tracked.watch.needs = tracked.needs()
     many.connect(tracked.watch)
 
 
@@ -196,25 +223,8 @@ def _joins(tenant: _Tenant) -> tuple[str, ...]:
 
 
 def _follow(instance: Any, path: str) -> object:
-    *steps, last = path.split(".")
-    for step in steps:
-        instance = getattr(instance, step)
+    for step in path.split("."):
         if instance is None:
             return None
-    # The key of a reference is loaded with the row; the row behind it is not.
-    meta = getattr(instance, "_meta", None)
-    attname = (
-        next((one.attname for one in meta.concrete_fields if one.name == last), last) if meta is not None else last
-    )
-    return _tenant_by_key(instance, last, attname)
-
-
-def _tenant_by_key(instance: Any, name: str, attname: str) -> object:
-    from auditkit_django.conf import settings
-
-    field = instance._meta.get_field(name) if attname != name else None
-    if field is not None and field.is_relation:
-        target = field.target_field
-        if settings.TENANT_KEY in ("pk", target.name, target.attname) and not field.is_cached(instance):
-            return getattr(instance, attname)
-    return getattr(instance, name)
+        instance = getattr(instance, step)
+    return instance

@@ -1,8 +1,8 @@
 """
 Deletion of watched rows: an instance, a queryset, and everything that cascades from it, told at once.
 
-Django's ``Collector`` has all of them in hand before it deletes the first. What it could delete unseen, by one
-statement, it loads instead, because something listens to ``post_delete``.
+Django's ``Collector`` has all of them in hand before it deletes the first: as instances, or as querysets of rows that it
+deletes by one statement each; those tell themselves (:mod:`bulk`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.db.models.deletion import Collector
-from django.db.models.signals import post_delete
 
 from auditkit_django.hooks.tracking.rows import RowChange, read
 from auditkit_django.hooks.tracking.saving import row_change
@@ -26,7 +25,6 @@ from auditkit_django.hooks.tracking.watching import (
     names_of,
     prepare_with,
     tell,
-    watches_of,
 )
 
 _delete = Collector.delete
@@ -34,9 +32,7 @@ _at_work: ContextVar[tuple[Collector, ...]] = ContextVar("auditkit_deletions", d
 
 
 def teach(model: type[Model]) -> None:
-    """Make deletions of ``model`` known, those by cascade too."""
-    if any(watch.narrow is None for watch in watches_of(model)) and not model._meta.auto_created:
-        post_delete.connect(_listen, sender=model, dispatch_uid=("auditkit_django.deleted", model._meta.label))
+    """Make deletions known, those by cascade too: once, for all models."""
     if Collector.delete is _delete:
         Collector.delete = _audited_delete  # type: ignore[method-assign]
 
@@ -49,10 +45,6 @@ def deletions(instances: Iterable[Model], *, operation: str | None = None) -> li
         )
         for one in instances
     ]
-
-
-def _listen(**_signal: Any) -> None:
-    """Heard by nobody: that it listens keeps Django from deleting the rows unseen."""
 
 
 @functools.wraps(_delete)

@@ -8,7 +8,7 @@ A watch covers a model, its proxies and its children. Whatever Django's ORM does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -30,9 +30,11 @@ class Watch:
     One interest in a model. ``kind`` is whose ("track", "auth", a pack): of two watches of one kind the one on the nearer
     class counts. ``sink`` is called in the transaction of the change, with all rows of one operation at once, and so is
     ``relation_sink`` for its many-to-many relations.
-    ``related`` are relations that the sink will follow; bulk operations read them along. With ``narrow`` only deletions
-    are told, and of many rows at once only those that it leaves: the others are deleted unread. ``has_triggers``: what is
-    not told here the database tells.
+
+    ``related`` are relations that the sink will follow; bulk operations read them along. ``needs`` are the attribute names
+    that it reads of an instance besides what changed; where it is None, bulk operations give it whole instances. With
+    ``narrow`` only deletions are told, and of many rows at once only those that it leaves: the others are deleted unread.
+    ``has_triggers``: what is not told here the database tells.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class Watch:
     names: Sequence[str] | None = None
     exclude: Sequence[str] = ()
     related: tuple[str, ...] = ()
+    needs: frozenset[str] | None = None
     narrow: Callable[[QuerySet[Any]], QuerySet[Any]] | None = None
     is_active: Callable[[], bool] = field(default=lambda: True)
     has_triggers: bool = False
@@ -173,9 +176,12 @@ def inner() -> Iterator[None]:
         _is_inner.reset(token)
 
 
-def tell(changes: Iterable[RowChange], watch: Watch) -> None:
+def tell(changes: Sequence[RowChange], watch: Watch) -> None:
     """Hand the watched part of ``changes`` to the sink, all at once."""
-    told = [one for change in changes if (one := _watched_part(change, watch)) is not None]
+    if changes and len(watches_of(type(changes[0].instance))) > 1:
+        told: Sequence[RowChange] = [one for change in changes if (one := _watched_part(change, watch)) is not None]
+    else:
+        told = changes
     if told:
         watch.sink(told)
 

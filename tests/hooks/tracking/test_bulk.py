@@ -13,7 +13,7 @@ from django.db.models.functions import Concat
 from django.test.utils import CaptureQueriesContext
 
 from auditkit_django.exceptions import UntrackedError
-from auditkit_django.hooks.tracking import bulk, suspended
+from auditkit_django.hooks.tracking import reading, suspended
 from auditkit_django.models import Event
 from tests.hooks.tracking.conftest import Told
 from tests.tracked.models import Country, Document, Folder, Share, Tag
@@ -115,7 +115,7 @@ def test_update_through_related_managers(three: list[Document], told: Ask, acme:
 def test_update_of_more_rows_than_a_chunk(
     acme: Organization, told: Ask, monkeypatch: pytest.MonkeyPatch, three: list[Document]
 ) -> None:
-    monkeypatch.setattr(bulk, "CHUNK", 2)
+    monkeypatch.setattr(reading, "CHUNK", 2)
     assert Document.objects.update(total=F("total") + 1) == 3
     assert [changes["total"] for _action, _key, changes in told()] == [(0, 1), (1, 2), (2, 3)]
 
