@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 from auditkit_django.conf import AuditkitSettings, known_settings, settings
 from auditkit_django.environment import is_test_run
 from auditkit_django.hooks.tracking import triggers
+from auditkit_django.hooks.tracking.decorator import TRACKED
 from auditkit_django.log.health import health
 from auditkit_django.models import Event
 from auditkit_django.sql import guards
@@ -100,6 +101,23 @@ def check_wiring(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
             )
         )
     return found
+
+
+@register("auditkit")
+def check_tracked(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """W003 a tracked model whose rows the database itself deletes or changes (``DB_CASCADE`` and its like, Django 6.1)."""
+    return [
+        Warning(
+            f"{one.model._meta.label}.{field.name} is {field.remote_field.on_delete.__name__}: the database deletes or changes"
+            " rows of a tracked model, and nobody records it.",
+            hint="Use CASCADE, SET_NULL or SET_DEFAULT, or @track(triggers=True) on PostgreSQL.",
+            id="auditkit.W003",
+        )
+        for one in TRACKED
+        if not one.has_triggers
+        for field in one.model._meta.local_concrete_fields
+        if field.remote_field is not None and getattr(field.remote_field.on_delete, "operation", None)
+    ]
 
 
 @register(Tags.database)

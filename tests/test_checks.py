@@ -208,3 +208,16 @@ def test_a_database_without_our_tables_is_not_asked(monkeypatch: pytest.MonkeyPa
 def test_every_setting_has_a_default(settings: Any, make: Callable[[], object]) -> None:
     settings.AUDITKIT = make()
     assert _ids() == []
+
+
+def test_a_tracked_model_whose_rows_the_database_deletes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.tracked.models import Document
+
+    def by_the_database() -> None: ...
+
+    by_the_database.operation = "CASCADE"  # type: ignore[attr-defined]
+    by_the_database.__name__ = "DB_CASCADE"
+    monkeypatch.setattr(Document._meta.get_field("organization").remote_field, "on_delete", by_the_database)
+    [message] = _found()
+    assert message.id == "auditkit.W003"
+    assert message.msg.startswith("tracked.Document.organization is DB_CASCADE")
