@@ -108,7 +108,7 @@ def check_tracked(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
     """W003 a tracked model whose rows the database itself deletes or changes (``DB_CASCADE`` and its like, Django 6.1)."""
     return [
         Warning(
-            f"{one.model._meta.label}.{field.name} is {field.remote_field.on_delete.__name__}: the database deletes or changes"
+            f"{one.model._meta.label}.{field.name} is {getattr(field.remote_field.on_delete, '__name__', '')}: the database deletes or changes"
             " rows of a tracked model, and nobody records it.",
             hint="Use CASCADE, SET_NULL or SET_DEFAULT, or @track(triggers=True) on PostgreSQL.",
             id="auditkit.W003",

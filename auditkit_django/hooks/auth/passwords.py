@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.tokens import PasswordResetTokenGenerator
 
 from auditkit_django.hooks.emitting import emit, follows_on_error
@@ -24,7 +23,7 @@ def connect() -> None:
 
 
 @functools.wraps(_make_token)
-def _told_make_token(self: PasswordResetTokenGenerator, user: AbstractBaseUser) -> str:
+def _told_make_token(self: PasswordResetTokenGenerator, user: Any) -> str:
     token: str = _make_token(self, user)
     # Subclasses make tokens for other ends: confirming an address, say.
     if type(self) is PasswordResetTokenGenerator:

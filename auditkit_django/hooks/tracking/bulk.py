@@ -43,7 +43,7 @@ def teach(model: type[Model]) -> None:
         QuerySet.update = _audited_update  # type: ignore[method-assign]
         QuerySet.bulk_create = _audited_bulk_create  # type: ignore[assignment]
         QuerySet.bulk_update = _audited_bulk_update  # type: ignore[method-assign]
-        QuerySet._raw_delete = _audited_raw_delete  # type: ignore[method-assign]
+        QuerySet._raw_delete = _audited_raw_delete  # type: ignore[assignment, method-assign]
 
 
 @functools.wraps(_update)

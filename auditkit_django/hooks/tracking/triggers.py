@@ -19,6 +19,7 @@ from auditkit_django.drafts import Actor
 from auditkit_django.environment import is_test_run
 from auditkit_django.exceptions import RecordingError
 from auditkit_django.hooks.tracking.decorator import TRACKED, Tracked
+from auditkit_django.hooks.tracking.rows import Kind
 from auditkit_django.hooks.tracking.telling import set_locally
 from auditkit_django.ledger.disclosure import encode_value
 from auditkit_django.recording import context as contexts
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 ROW, TRUNCATE = "auditkit_capture", "auditkit_capture_truncate"
-_OPERATIONS = {"INSERT": "created", "UPDATE": "updated", "DELETE": "deleted"}
+_OPERATIONS: dict[str, Kind] = {"INSERT": "created", "UPDATE": "updated", "DELETE": "deleted"}
 _INTEGERS = (models.IntegerField, models.AutoField)
 
 
@@ -141,11 +142,11 @@ def _drops(model: type[models.Model]) -> list[str]:
 def _arguments(one: Tracked) -> tuple[str, ...]:
     words = {}
     for operation, kind in _OPERATIONS.items():
-        action = actions.get(one.actions[kind])  # type: ignore[index]
+        action = actions.get(one.actions[kind])
         if action is None:
             raise ImproperlyConfigured(
                 f"track {one.model._meta.label}: got the action {one.actions[kind]!r}, wanted a registered one"
-            )  # type: ignore[index]
+            )
         words[operation] = [action.name, action.category, action.severity]
     columns = [
         [field.column, field.name, _kind(field), field.name in one.mask or is_secret_name(field.name)]
@@ -153,6 +154,7 @@ def _arguments(one: Tracked) -> tuple[str, ...]:
     ]
     key = one.model._meta.pk
     assert key is not None
+    assert key.column is not None
     return (one.model._meta.model_name or "", key.column, _tenant_column(one), _json(words), _json(columns))
 
 
