@@ -77,6 +77,17 @@ class AuditkitSettings:
     WORKER_POLL_SECONDS: float = 0.1
     #: Age in seconds of the oldest pending event from which check and health report a backlog.
     PENDING_MAX_AGE_SECONDS: int = 300
+    #: Seconds in which repeated reads of one object by one actor become one event. 0: every read is an event.
+    READ_WINDOW_SECONDS: int = 600
+    #: What ``SecurityEventsMiddleware`` records: "unauthenticated", "refused", "blocked", "rate_limited"; or a dict of
+    #: these and booleans.
+    SECURITY_EVENTS: Iterable[str] | Mapping[str, bool] = ()
+    #: Most such events per minute, process and tenant; what is over it is counted, and reported in one event.
+    SECURITY_EVENTS_PER_MINUTE: int = 60
+    #: Most of them that one address may cause.
+    SECURITY_EVENTS_PER_ADDRESS: int = 10
+    #: Networks ("203.0.113.0/24") and addresses that ``SecurityEventsMiddleware`` answers 403.
+    BLOCKED_ADDRESSES: Iterable[str] = ()
     #: Install the append-only guards in test databases too (they refuse the flush of ``TransactionTestCase``).
     GUARDS_IN_TESTS: bool = False
 

@@ -187,3 +187,26 @@ class Entry(AppendOnlyModel):
 
     def __str__(self) -> str:
         return f"{self.tenant} #{self.seq}"
+
+
+class RepeatedRead(models.Model):
+    """
+    Reads of one object by one actor, counted from the second on until their window closes and they become one event.
+
+    ``key`` is a digest of actor, object and action; ``draft`` is what the event will need, cleaned. Rows live for minutes.
+    """
+
+    pk = models.CompositePrimaryKey("tenant", "key")
+    tenant = models.CharField(max_length=MAX_TENANT, editable=False)
+    key = models.CharField(max_length=64, editable=False)
+    count = models.BigIntegerField(editable=False)
+    first_at = models.DateTimeField(null=True, editable=False)
+    last_at = models.DateTimeField(editable=False)
+    closes_at = models.DateTimeField(editable=False)
+    draft = models.TextField(editable=False)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.tenant} {self.key[:8]} ({self.count})"

@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import django
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 SECRET_KEY = os.environ.get("NORTHWIND_SECRET_KEY", "northwind-demo-only-" + "0" * 40)
@@ -24,8 +26,11 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "hijack",
     "example_project.northwind",  # before auditkit_django: its templates go first
-    "auditkit_django",  # auditkit
+    "auditkit_django",  # auditkit: finds django.contrib.auth, django-otp and django-hijack, and records what they do
 ]
 
 MIDDLEWARE = [
@@ -36,6 +41,8 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "auditkit_django.hooks.middleware.AuditkitMiddleware",  # auditkit: right after authentication
+    "django_otp.middleware.OTPMiddleware",
+    "hijack.middleware.HijackUserMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -69,6 +76,17 @@ DATABASES: dict[str, dict[str, Any]] = {
         },
     }
 }
+if postgres := os.environ.get("NORTHWIND_POSTGRES"):
+    # Where it is, as libpq writes it: "host=… port=… dbname=… user=…".
+    from psycopg.conninfo import conninfo_to_dict
+
+    given: dict[str, Any] = {**conninfo_to_dict(postgres)}
+    DATABASES["default"] = {
+        "ENGINE": "django.db.backends.postgresql",
+        **{name.upper(): str(given.pop(name, "")) for name in ("host", "port", "user", "password")},
+        "NAME": given.pop("dbname", "northwind"),
+        "OPTIONS": given,
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -79,6 +97,20 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
+OTP_TOTP_ISSUER = "Northwind Cloud"
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True
+# Support may act as a customer's people, and not as one of us.
+HIJACK_PERMISSION_CHECK = "hijack.permissions.superusers_and_staff"
+HIJACK_INSERT_BEFORE = None  # base.html has a banner of our own, without inline script
+
+DEFAULT_FROM_EMAIL = "Northwind Cloud <no-reply@northwind.example>"
+_mail_backend = os.environ.get("NORTHWIND_EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
+_mail_folder = os.environ.get("NORTHWIND_EMAIL_FILE_PATH")
+if django.VERSION >= (6, 1):
+    _mail_options = {"file_path": _mail_folder} if _mail_folder else {}
+    MAILERS: dict[str, dict[str, Any]] = {"default": {"BACKEND": _mail_backend, "OPTIONS": _mail_options}}
+else:
+    EMAIL_BACKEND, EMAIL_FILE_PATH = _mail_backend, _mail_folder
 
 LANGUAGE_CODE = "en"
 USE_TZ = True
@@ -92,8 +124,17 @@ CSRF_COOKIE_HTTPONLY = True
 AUDITKIT: dict[str, Any] = {
     "ORIGIN": "audit.northwind.example",
     "TENANT_RESOLVER": "example_project.northwind.tenancy.organization_of",
+    "USER_TENANTS": "example_project.northwind.tenancy.organizations_of",
     "TRAIL_ACCESS": "example_project.northwind.tenancy.may_view_trail",
     "ACTIONS": {
+        "project.created": {
+            "description": "Project begun",
+            "template": "{actor} created the project {target}",
+        },
+        "project.updated": {
+            "description": "Project's name, client or budget changed; old and new in changes",
+            "template": "{actor} changed the project {target}",
+        },
         "project.archived": {
             "severity": "low",
             "description": "Project put away; nobody can change it until it is restored",
@@ -103,6 +144,11 @@ AUDITKIT: dict[str, Any] = {
             "severity": "low",
             "description": "Archived project taken up again",
             "template": "{actor} restored the project {target}",
+        },
+        "project.deleted": {
+            "severity": "medium",
+            "description": "Project deleted for good; what it held in changes",
+            "template": "{actor} deleted the project {target}",
         },
     },
 }

@@ -14,14 +14,13 @@ an exception: outcome ``denied``). Repeats are collapsed (:mod:`repeated_reads`)
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from inspect import isclass
 from typing import Any, TypeVar, cast
 
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
-from django.utils.decorators import method_decorator
 
 from auditkit_django.drafts import MAX_ID, Target
 from auditkit_django.hooks.answers import why, wrap
@@ -53,9 +52,12 @@ def read(
                 raise TypeError(
                     f"audited.read: got class {decorated.__name__}, wanted a class-based view or a function"
                 )
+            # Not by method_decorator, which hides the view: "self.object" is what a view class is read for.
             # The dispatch of an asynchronous view is a plain function that returns a coroutine.
             is_async = getattr(decorated, "view_is_async", False)
-            return method_decorator(partial(wrap, reader, is_async=is_async), name="dispatch")(decorated)
+            view: Any = decorated
+            view.dispatch = wrap(reader, view.dispatch, is_async=is_async)
+            return view
         if not callable(decorated):
             raise TypeError(f"audited.read: got {type(decorated).__name__}, wanted a function or a view class")
         return wrap(reader, decorated)
@@ -83,12 +85,19 @@ class _Read:
         )
 
     def refused(self, call: Call) -> None:
+        resource: Any = None
+        metadata: Any = None
+        # Both may be said in terms of what a refused call never came to, and a refusal must stay one.
+        with suppress(Exception):
+            resource = call.value(self.resource)
+        with suppress(Exception):
+            metadata = call.values(self.metadata)
         record(
             action=self.action,
-            resource=call.value(self.resource),
+            resource=resource,
             tenant=call.value(self.tenant),
             actor=call.value(self.actor),
-            metadata={**(call.values(self.metadata) or {}), **why(call)},
+            metadata={**(metadata or {}), **why(call)},
             outcome="denied",
         )
 

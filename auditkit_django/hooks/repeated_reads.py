@@ -164,7 +164,7 @@ def _insert(draft: EventDraft, key: str, *, using: str) -> bool:
     with connection.cursor() as cursor:
         # Nothing of the event is kept until there is a repeat.
         cursor.execute(_OPEN, [draft.tenant, key, *times, ""])
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)
 
 
 def _close(ended: Sequence[RepeatedRead], *, using: str) -> None:
@@ -198,16 +198,8 @@ def _event_of(read: RepeatedRead) -> EventRow:
     times = {"first": format_time(read.first_at), "last": format_time(read.last_at)}
     fields["metadata"] = {**fields.get("metadata", {}), "count": read.count, **times}
     disclosures = join({name: make(name, value, salt=os.urandom(SALT_BYTES)) for name, value in fields.items()})
-    return EventRow(
-        new_id(now),
-        read.tenant,
-        read.last_at,
-        now,
-        *draft["action"],
-        *draft["actor"],
-        *draft["target"],
-        disclosures,
-    )
+    columns = [*draft["action"], *draft["actor"], *draft["target"]]
+    return EventRow._make([new_id(now), read.tenant, read.last_at, now, *columns, disclosures])
 
 
 def _windows(using: str) -> QuerySet[RepeatedRead]:

@@ -1,4 +1,4 @@
-"""The worker's loop: sweep, reconcile now and then, report health, stop gracefully."""
+"""The worker's loop: sweep, reconcile and do chores now and then, report health, stop gracefully."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from auditkit_django.conf import settings
 from auditkit_django.exceptions import AuditkitError
+from auditkit_django.log import chores
 from auditkit_django.log.append import append_sweep
 from auditkit_django.log.health import Health, health
 from auditkit_django.log.reconcile import reconcile
@@ -40,7 +41,8 @@ class Worker:
         self._stopping.set()
 
     def run_once(self) -> int:
-        """Reconcile, then append until nothing is left that this worker can take; the number of new entries."""
+        """Do the chores, reconcile, append until nothing is left that this worker can take; the number of new entries."""
+        chores.run(using=self.using)
         self.reconcile()
         before = self.appended
         while self._sweep():
@@ -57,6 +59,7 @@ class Worker:
                 if now >= next_reconcile:
                     next_reconcile = now + RECONCILE_SECONDS
                     self.reconcile()
+                chores.run_due(using=self.using)
                 is_busy = self._sweep()
                 if now >= next_report:
                     next_report = now + REPORT_SECONDS

@@ -7,7 +7,7 @@ variable is always reset, on exceptions too, and nested contexts restore the out
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field, replace
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 _MAX_FACTS = 20
+
+ImpersonationResolver = Callable[["HttpRequest"], tuple[object, object] | None]
+
+#: Asked before the request's own user, until one answers: who really acts in this request, and whose identity they use.
+#: For packs, which append to it. They keep what they find on the request: they are asked twice for each event.
+IMPERSONATION_RESOLVERS: list[ImpersonationResolver] = []
 
 
 class ContextFacts(dict[str, object]):
@@ -65,6 +71,10 @@ class Context:
         """Whose identity is used, where that is not the actor's own."""
         if self.on_behalf_of is not None:
             return self.on_behalf_of
+        if self.request is not None and IMPERSONATION_RESOLVERS:
+            found = _impersonation_in(self.request)
+            if found is not None:
+                return found[1]
         return self.outer.resolve_on_behalf_of() if self.outer is not None else None
 
     def resolve_tenant(self) -> str | None:
@@ -169,7 +179,19 @@ def context(
         leave(token)
 
 
+def _impersonation_in(request: HttpRequest) -> tuple[Actor, Actor] | None:
+    for resolver in IMPERSONATION_RESOLVERS:
+        found = resolver(request)
+        if found is not None:
+            return actor_from(found[0]), actor_from(found[1])
+    return None
+
+
 def _actor_of(request: HttpRequest) -> Actor:
+    if IMPERSONATION_RESOLVERS:
+        found = _impersonation_in(request)
+        if found is not None:
+            return found[0]
     resolver = settings.resolve("ACTOR_RESOLVER")
     if resolver is not None:
         actor = resolver(request)

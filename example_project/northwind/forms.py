@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Any
 
+import django_otp
 from django import forms
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
@@ -54,6 +56,30 @@ class SignUpForm(PersonForm):
         if User.objects.filter(username__iexact=email).exists():
             raise forms.ValidationError("There is an account with this address: sign in instead.")
         return email
+
+
+class CodeForm(forms.Form):
+    """A code of the user's app; ``device`` has verified it once the form is valid."""
+
+    code = forms.CharField(
+        label="Code",
+        max_length=12,
+        widget=forms.TextInput({"autocomplete": "one-time-code", "inputmode": "numeric", "autofocus": True}),
+        help_text="Six digits, new every 30 seconds.",
+    )
+
+    def __init__(self, data: object = None, *, device: Any) -> None:
+        super().__init__(data)  # type: ignore[arg-type]
+        self.device = device
+
+    def clean_code(self) -> str:
+        """The code, if it is right and was not used before."""
+        code = "".join(self.cleaned_data["code"].split())
+        verified = django_otp.verify_token(self.device.user, self.device.persistent_id, code)
+        if verified is None:
+            raise forms.ValidationError("That code is not right, or was used already. Wait for the next one.")
+        self.device = verified
+        return code
 
 
 class InvitationForm(forms.Form):

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
+from auditkit_django import track
 from example_project.northwind.rights import Right, Role, has_right
 
 
@@ -129,8 +130,14 @@ class ApiKey(models.Model):
         return cls.objects.select_related("organization").filter(secret_digest=_digest(secret)).first()
 
 
+@track(
+    tenant="organization",
+    # Archiving has actions of its own (services).
+    exclude=["id", "archived", "created_at"],
+    actions={"created": "project.created", "updated": "project.updated", "deleted": "project.deleted"},
+)
 class Project(models.Model):
-    """What customers work on: the business record."""
+    """What customers work on: the business record. Whoever changes it, on whatever way, leaves an event."""
 
     organization = models.ForeignKey(Organization, models.CASCADE, related_name="projects")
     name = models.CharField(max_length=120)

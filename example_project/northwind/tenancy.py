@@ -1,8 +1,9 @@
-"""Which organization a request is about, and who is a member: the two questions that auditkit_django asks a host."""
+"""Which organization a request is about, which ones a user belongs to, who is a member: what auditkit_django asks a host."""
 
 from __future__ import annotations
 
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from example_project.northwind.models import ApiKey, Membership, Organization
@@ -23,6 +24,11 @@ def organization_of(request: HttpRequest) -> Organization | None:
         known = Organization.objects.filter(slug=slug).first()
         request._northwind_organization = known  # type: ignore[attr-defined]
     return known
+
+
+def organizations_of(user: User) -> QuerySet[Organization]:
+    """In whose logs a sign-in or a change of ``user`` belongs; ``AUDITKIT["USER_TENANTS"]``."""
+    return Organization.objects.filter(memberships__user=user)
 
 
 def membership_of(request: HttpRequest) -> Membership | None:
@@ -52,5 +58,5 @@ def navigation(request: HttpRequest) -> dict[str, object]:
         "organization": organization_of(request) if membership else None,
         "membership": membership,
         "rights": {right.name: membership.may(right) for right in Right} if membership else {},
-        "organizations": Organization.objects.filter(memberships__user=user),
+        "organizations": organizations_of(user),
     }

@@ -6,7 +6,16 @@ from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 
 from example_project.northwind import api
-from example_project.northwind.views import accounts, keys, members, organization, projects
+from example_project.northwind.views import (
+    accounts,
+    keys,
+    members,
+    organization,
+    projects,
+    security,
+    sign_in,
+    support,
+)
 
 _in_organization: list[URLPattern | URLResolver] = [
     path("", organization.dashboard, name="dashboard"),
@@ -32,9 +41,18 @@ _in_organization: list[URLPattern | URLResolver] = [
 urlpatterns = [
     path("", accounts.home, name="home"),
     path("sign-up/", accounts.SignUpPage.as_view(), name="sign-up"),
-    path("sign-in/", accounts.SignInPage.as_view(), name="login"),
+    path("sign-in/", sign_in.SignInPage.as_view(), name="login"),
+    path("sign-in/code/", sign_in.CodePage.as_view(), name="code"),
+    path("sign-in/forgotten/", sign_in.ForgottenPage.as_view(), name="forgotten"),
+    path("sign-in/forgotten/sent/", sign_in.ForgottenSentPage.as_view(), name="forgotten-sent"),
+    path("sign-in/reset/<uidb64>/<token>/", sign_in.ResetPage.as_view(), name="reset"),
     path("sign-out/", LogoutView.as_view(), name="logout"),
-    path("password/", accounts.PasswordPage.as_view(), name="password"),
+    path("security/", security.SecurityPage.as_view(), name="security"),
+    path("security/password/", security.PasswordPage.as_view(), name="password"),
+    path("security/two-step/", security.EnrolPage.as_view(), name="enrol"),
+    path("security/two-step/remove/", security.RemovePage.as_view(), name="remove-two-step"),
+    path("support/", support.people, name="support"),
+    path("hijack/", include("hijack.urls")),
     path("invitations/<str:token>/", accounts.InvitationPage.as_view(), name="invitation"),
     path("o/<slug:org>/", include(_in_organization)),
     path("api/v1/projects/", api.projects, name="api-projects"),

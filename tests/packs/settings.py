@@ -10,16 +10,21 @@ from tests.settings import AUDITKIT, INSTALLED_APPS, MIDDLEWARE
 INSTALLED_APPS = [
     *INSTALLED_APPS,
     "django.contrib.sites",
+    "django.contrib.humanize",
     "allauth",
     "allauth.account",
     "allauth.socialaccount",
     "allauth.socialaccount.providers.dummy",
+    "allauth.socialaccount.providers.openid_connect",
     "allauth.mfa",
     "allauth.usersessions",
     "django_otp",
     "django_otp.plugins.otp_static",
     "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_email",
     "two_factor",
+    "two_factor.plugins.phonenumber",
+    "two_factor.plugins.email",
     "axes",
     "organizations",
     "invitations",
@@ -31,6 +36,8 @@ INSTALLED_APPS = [
     "hijack",
     "waffle",
     "constance",
+    "tests.packs.flags",
+    "tests.packs.derived",
 ]
 MIDDLEWARE = [
     *MIDDLEWARE,
@@ -59,8 +66,26 @@ ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "optional"
 ACCOUNT_RATE_LIMITS = False
-SOCIALACCOUNT_PROVIDERS = {"dummy": {"APPS": [{"client_id": "dummy", "name": "Dummy"}]}}
-MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+ACCOUNT_LOGIN_BY_CODE_ENABLED = True
+SOCIALACCOUNT_PROVIDERS = {
+    "dummy": {"APPS": [{"client_id": "dummy", "name": "Dummy"}]},
+    "openid_connect": {
+        "APPS": [
+            {
+                "provider_id": "corporate",
+                "name": "Corporate",
+                "client_id": "audit",
+                "secret": "oidc-client-secret",
+                "settings": {"server_url": "https://idp.example.org"},
+            }
+        ]
+    },
+}
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+TWO_FACTOR_SMS_GATEWAY = "two_factor.gateways.fake.Fake"
+# The sign-in page of an admin site is that of the site and not one page for all.
+TWO_FACTOR_PATCH_ADMIN = False
 AXES_FAILURE_LIMIT = 3
 AXES_LOCKOUT_PARAMETERS = ["username"]
 CONSTANCE_BACKEND = "constance.backends.database.DatabaseBackend"
@@ -68,7 +93,13 @@ CONSTANCE_CONFIG = {
     "SIGN_UP_OPEN": (True, "Whether anybody may sign up"),
     "MAX_SEATS": (10, "Seats of a free plan"),
     "SMTP_PASSWORD": ("", "Password of the mail server"),
+    "LICENCE": ("", "What unlocks the paid edition", "password"),
 }
+CONSTANCE_ADDITIONAL_FIELDS = {
+    "password": ["django.forms.CharField", {"widget": "django.forms.PasswordInput", "required": False}]
+}
+SIMPLE_JWT = {"ROTATE_REFRESH_TOKENS": True, "BLACKLIST_AFTER_ROTATION": True, "UPDATE_LAST_LOGIN": True}
+OAUTH2_PROVIDER = {"SCOPES": {"read": "Read", "write": "Write"}}
 GUARDIAN_MONKEY_PATCH_USER = False
 INVITATIONS_INVITATION_MODEL = "invitations.Invitation"
 CELERY_TASK_ALWAYS_EAGER = False

@@ -8,9 +8,9 @@ from typing import Any, Final, Literal
 
 from django.db.models import Model
 
-from auditkit_django.hooks.coverage.hooked import hook_of
-from auditkit_django.hooks.coverage.layers import dotted, layers, mark_on
-from auditkit_django.hooks.coverage.scope import model_of
+from auditkit_django.hooks.coverage.hooked import hook_of, hook_of_admin
+from auditkit_django.hooks.coverage.layers import dotted, layers, marks_on
+from auditkit_django.hooks.coverage.things import model_of
 from auditkit_django.hooks.coverage.views import Handler
 from auditkit_django.hooks.tracking.watching import Watch, active_watches_of
 
@@ -37,19 +37,22 @@ def declared(handler: Handler) -> Evidence | None:
     outside = [*layers(handler.view), *layers(handler.function)]
     if handler.owner is not None and handler.instance is None:
         outside += [handler.owner, handler.owner.__dict__.get("dispatch")]
-    mark = mark_on(outside)
-    if mark is not None:
-        return by_decorator(mark)
-    places = [handler.place] if handler.instance is None else [handler.place, f"{dotted(type(handler.instance))}."]
-    hook = next((hook for place in places if (hook := hook_of(place)) is not None), None)
-    if hook is not None:
-        return Evidence(by="hook", detail=hook)
-    return _of_admin(handler)
+    for mark in marks_on(outside):
+        if handler.method in (getattr(mark, "methods", None) or (handler.method,)):
+            return by_decorator(mark)
+    if hasattr(handler.instance, "admin_site"):
+        hook = hook_of_admin(dotted(type(handler.instance)))
+        found = Evidence(by="hook", detail=hook) if hook is not None else of_admin(handler)
+        if found is not None:
+            return found
+    hook = hook_of(handler.place)
+    return Evidence(by="hook", detail=hook) if hook is not None else None
 
 
 def by_decorator(mark: object) -> Evidence:
-    """``@audited``, with the action where the mark tells it."""
-    return Evidence(by="decorator", detail=f"@audited {getattr(mark, 'action', '')}".rstrip())
+    """``@audited``, with the action where that is always the same."""
+    action = getattr(mark, "action", None)
+    return Evidence(by="decorator", detail=f"@audited {action}" if isinstance(action, str) else "@audited")
 
 
 def by_model(holder: object) -> Evidence | None:
@@ -69,7 +72,8 @@ def watches(model: type[Model]) -> Iterator[Watch]:
     return (watch for watch in active_watches_of(model) if watch.narrow is None)
 
 
-def _of_admin(handler: Handler) -> Evidence | None:
+def of_admin(handler: Handler) -> Evidence | None:
+    """Who records what a view of the admin writes: of its model, and of its inlines where it has those."""
     name = getattr(handler.function, "__name__", "")
     instance: Any = handler.instance
     if instance is None or name not in _ADMIN_VIEWS:

@@ -22,13 +22,18 @@ _PLACES: Final[dict[str, tuple[str, ...]]] = {
         "django.contrib.admin.sites.AdminSite.password_change",
     ),
     "allauth": ("allauth.",),
-    "two_factor": ("two_factor.views.",),
+    "two_factor": ("two_factor.",),
     "organizations": ("organizations.views.", "organizations.backends."),
     "invitations": ("invitations.views.",),
     "rest_framework_token": ("rest_framework.authtoken.views.",),
     "simplejwt": ("rest_framework_simplejwt.views.",),
     "oauth_toolkit": ("oauth2_provider.views.",),
     "hijack": ("hijack.views.",),
+    "constance": ("constance.admin.",),
+}
+#: Admins that write something else than rows of their model. Of all others the model says who records.
+_ADMINS: Final[dict[str, tuple[str, ...]]] = {
+    "auditkit_django": ("auditkit_django.",),
     "constance": ("constance.admin.",),
 }
 #: Functions that a hook is told of whoever calls them.
@@ -49,10 +54,12 @@ _ACTING: Final = frozenset(
 
 def hook_of(place: str) -> str | None:
     """The hook or pack that is on and records what the view at ``place`` (a dotted name) does, or None."""
-    for hook, prefixes in _places().items():
-        if place.startswith(prefixes) and _is_on(hook):
-            return hook
-    return None
+    return _among(_places(), place)
+
+
+def hook_of_admin(place: str) -> str | None:
+    """The same of an admin class."""
+    return _among(_ADMINS, place)
 
 
 def hook_of_called(place: str) -> str | None:
@@ -60,6 +67,10 @@ def hook_of_called(place: str) -> str | None:
     if place in _FUNCTIONS:
         return _FUNCTIONS[place] if _is_on(_FUNCTIONS[place]) else None
     return hook_of(place) if place.rpartition(".")[2] in _ACTING else None
+
+
+def _among(table: dict[str, tuple[str, ...]], place: str) -> str | None:
+    return next((hook for hook, prefixes in table.items() if place.startswith(prefixes) and _is_on(hook)), None)
 
 
 def _places() -> dict[str, tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -69,12 +69,12 @@ def module_of(function: FunctionType) -> str:
     return str(function.__globals__.get("__name__", ""))
 
 
-def mark_on(things: Iterable[object]) -> Any:
-    """The first mark that ``@audited`` left on one of ``things``, or None."""
-    return next((mark for thing in things if (mark := getattr(thing, "auditkit_audit", None))), None)
+def marks_on(things: Iterable[object]) -> list[Any]:
+    """The marks that ``@audited`` left on ``things``."""
+    return [mark for thing in things if (mark := getattr(thing, "auditkit_audit", None))]
 
 
-def each_definition(cls: type, name: str) -> Iterator[tuple[type, Callable[..., Any]]]:
+def each_definition(cls: type, name: str) -> Iterator[tuple[type, Any]]:
     """The classes that define ``name``, in the order of resolution, each with its own."""
     for base in cls.__mro__:
         if name in vars(base):
@@ -90,13 +90,14 @@ def _inside(layer: Any) -> list[Any]:
         wrapped = getattr(layer, "__wrapped__", None)
         if wrapped is not None:
             return [wrapped]
-        return [value for value in closure_of(layer).values() if isinstance(value, (FunctionType, MethodType))]
+        # By type(): isinstance() would wake a lazy object.
+        return [value for value in closure_of(layer).values() if type(value) in (FunctionType, MethodType)]
     if isinstance(layer, type):
         return []
     # Instances that are called: sync_to_async, a task, a class with __call__. Asked without waking lazy objects.
     for place, name in ((layer, "__wrapped__"), (layer, "func"), (type(layer), "__call__")):
         inner = inspect.getattr_static(place, name, None)
-        if isinstance(inner, (FunctionType, MethodType)):
+        if isinstance(inner, (FunctionType, MethodType, staticmethod)):
             return [inner]
     return []
 

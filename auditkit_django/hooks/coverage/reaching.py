@@ -17,11 +17,12 @@ from types import FunctionType
 from typing import Any, Final
 
 from auditkit_django import actions
-from auditkit_django.hooks.coverage.evidence import Evidence, by_decorator, by_model, watches
+from auditkit_django.hooks.coverage.evidence import Evidence, by_decorator, by_model, of_admin, watches
 from auditkit_django.hooks.coverage.hooked import hook_of_called
-from auditkit_django.hooks.coverage.layers import dotted, each_definition, function_in, is_code, layers, mark_on
+from auditkit_django.hooks.coverage.layers import dotted, each_definition, function_in, is_code, layers, marks_on
 from auditkit_django.hooks.coverage.project import Project
-from auditkit_django.hooks.coverage.scope import Instance, Method, Scope, Thing, model_of
+from auditkit_django.hooks.coverage.scope import Scope
+from auditkit_django.hooks.coverage.things import Instance, Method, Thing, model_of
 from auditkit_django.hooks.coverage.views import Handler
 
 MAX_LEVELS: Final = 2
@@ -30,12 +31,12 @@ _MAX_FUNCTIONS: Final = 500
 _RECORDING: Final = frozenset(
     {
         "auditkit_django.auditlog.event",
-        "auditkit_django.auditlog.batch",
         "auditkit_django.recording.record.record",
-        "auditkit_django.recording.batch.Batch",
+        "auditkit_django.recording.batch.Batch.event",
         "auditkit_django.hooks.emitting.emit",
     }
 )
+_BATCHES: Final = frozenset({"auditkit_django.auditlog.batch", "auditkit_django.recording.batch.Batch"})
 _WRITING: Final = frozenset(
     {
         "save", "delete", "create", "update", "bulk_create", "bulk_update", "get_or_create", "update_or_create",
@@ -43,6 +44,8 @@ _WRITING: Final = frozenset(
     }
 )  # fmt: skip
 _RELATING: Final = frozenset({"add", "remove", "set", "clear"})
+#: What does the writing for a view.
+_WORKERS: Final = ("form_class", "serializer_class")
 #: Where a view says what it works on, if not in an attribute.
 _CHOOSING: Final = ("get_queryset", "get_form_class", "get_serializer_class")
 
@@ -60,6 +63,7 @@ class Search:
 
     def __init__(self, handler: Handler) -> None:
         self.found: Evidence | None = None
+        self._weaker: Evidence | None = None
         self._handler = handler
         self._project = Project(handler.place)
         self._steps: deque[_Step] = deque()
@@ -67,6 +71,7 @@ class Search:
         self._begin()
         while self._steps and self.found is None and len(self._seen) < _MAX_FUNCTIONS:
             self._look_into(self._steps.popleft())
+        self.found = self.found or self._weaker
 
     def _begin(self) -> None:
         handler = self._handler
@@ -101,14 +106,18 @@ class Search:
                 continue
             # A function that is handed on is as good as called: sync_to_async(invite)(…), on_commit(…).
             call, thing = called.get(id(node)), scope.of(node)
-            self.found = self._by_call(call, scope, step) if call is not None else self._by_thing(thing, step)
-            if self.found is not None:
+            found = self._by_call(call, scope, step) if call is not None else self._by_thing(thing, step)
+            if found is not None and (found.by == "hook" or _name(thing) in _BATCHES):
+                # A batch says less than what is put into it, login() less than what signing up records.
+                self._weaker = self._weaker or found
+            elif found is not None:
+                self.found = found
                 return
             self._follow(thing, step)
 
     def _by_call(self, call: ast.Call, scope: Scope, step: _Step) -> Evidence | None:
         callee = scope.of(call.func)
-        if _is_recording(callee):
+        if _name(callee) in _RECORDING:
             return None if _is_refusal(call) else _by_code(call, step)
         if isinstance(call.func, ast.Attribute):
             names = {call.func.attr, call.func.attr.removeprefix("a")}
@@ -121,15 +130,15 @@ class Search:
 
     def _by_thing(self, thing: Thing, step: _Step) -> Evidence | None:
         """What records if ``thing``, a function or method, is called."""
-        function = thing.function if isinstance(thing, Method) else thing
-        if _is_recording(function):
+        name = _name(thing)
+        if name in _RECORDING or name in _BATCHES:
             return _by_code(None, step)
+        function = thing.function if isinstance(thing, Method) else thing
         if not is_code(function):
             return None
-        mark = mark_on(layers(function))
-        if mark is not None:
+        for mark in marks_on(layers(function)):
             return by_decorator(mark)
-        hook = hook_of_called(dotted(function_in(function)))
+        hook = hook_of_called(name)
         return Evidence(by="hook", detail=hook) if hook is not None else None
 
     def _by_row(self, thing: Thing, names: set[str], step: _Step) -> Evidence | None:
@@ -142,32 +151,30 @@ class Search:
 
     def _by_view(self, step: _Step) -> Evidence | None:
         """Something that has no known class is saved or deleted by a view: what the view, its form or serializer is for."""
-        holders = [holder for holder in self._holders() if model_of(holder) is not None]
-        found = [by_model(holder) for holder in holders]
+        if hasattr(self._handler.instance, "admin_site"):
+            return of_admin(self._handler)
+        view: Any = self._handler.owner
+        workers = [one for name in _WORKERS if isinstance(one := getattr(view, name, None), type)]
+        workers += self._chosen()
+        found = [by_model(holder) for holder in (*workers, view) if model_of(holder) is not None]
         if found and all(found):
             return found[0]
-        for worker in (holder for holder in self._holders() if isinstance(holder, type)):
-            for name in ("save", "create", "update"):
-                for definer, function in each_definition(worker, name):
-                    method = Method(function, worker, definer)
-                    if (evidence := self._by_thing(method, step)) is not None:
-                        return evidence
-                    self._follow(method, step)
+        for method in (method for worker in workers for method in _writing_methods(worker)):
+            evidence = self._by_thing(method, step)
+            if evidence is not None:
+                return evidence
+            self._follow(method, step)
         return None
 
-    def _holders(self) -> Iterator[Any]:
-        """The view (or admin), its form and its serializer; those that it chooses in a method too."""
-        owner: Any = self._handler.instance or self._handler.owner
-        yield owner
-        yield from (getattr(owner, name) for name in ("form_class", "serializer_class") if getattr(owner, name, None))
+    def _chosen(self) -> Iterator[type]:
+        """The models, forms and serializers that the view chooses in a method."""
         for name in _CHOOSING:
             definer, function = next(each_definition(self._handler.owner or object, name), (None, None))
             inner = function_in(function)
-            if inner is None or not self._project.has(inner):
-                continue
-            scope = Scope(inner, owner=self._handler.owner, definer=definer)
-            things = (scope.of(node) for statement in scope.body for node in ast.walk(statement))
-            yield from (thing for thing in things if isinstance(thing, type) and model_of(thing) is not None)
+            if inner is not None and self._project.has(inner):
+                scope = Scope(inner, owner=self._handler.owner, definer=definer)
+                things = (scope.of(node) for statement in scope.body for node in ast.walk(statement))
+                yield from (thing for thing in things if isinstance(thing, type) and model_of(thing) is not None)
 
     def _follow(self, thing: Thing, step: _Step) -> None:
         if isinstance(thing, Method):
@@ -179,16 +186,18 @@ class Search:
             self._add_layers(thing, None, None, level=step.level + 1)
 
 
-def _is_recording(thing: Thing) -> bool:
-    if isinstance(thing, type):
-        return dotted(thing) in _RECORDING
-    # aevent is sync_to_async(event).
-    return is_callable(thing) and dotted(function_in(thing)) in _RECORDING
+def _writing_methods(worker: type) -> Iterator[Method]:
+    for name in ("save", "create", "update"):
+        yield from (Method(function, worker, definer) for definer, function in each_definition(worker, name))
 
 
-def is_callable(thing: Thing) -> bool:
-    """Whether ``thing`` may be asked for the function in it."""
-    return thing is not None and not isinstance(thing, (Instance, Method))
+def _name(thing: Thing) -> str:
+    """The dotted name of a class, or of the function in a callable: ``aevent`` is ``event``. "" for everything else."""
+    function = thing.function if isinstance(thing, Method) else thing
+    if isinstance(function, type):
+        return dotted(function)
+    inner = function_in(function) if is_code(function) else None
+    return dotted(inner) if inner is not None else ""
 
 
 def _is_refusal(call: ast.Call) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from auditkit_django.hooks.coverage import ignoring
 from auditkit_django.hooks.coverage.evidence import Evidence, declared
@@ -48,10 +48,14 @@ class Report:
     rows: Sequence[Row]
 
     @cached_property
-    def counts(self) -> dict[Status, int]:
+    def counts(self) -> dict[str, int]:
         """How many routes there are of each status."""
         statuses = [row.status for row in self.rows]
-        return {"audited": statuses.count("audited"), "ignored": statuses.count("ignored"), "missing": statuses.count("missing")}
+        return {
+            "audited": statuses.count("audited"),
+            "ignored": statuses.count("ignored"),
+            "missing": statuses.count("missing"),
+        }
 
     @property
     def percent(self) -> float:
@@ -74,17 +78,13 @@ def report(urlconf: str | None = None) -> Report:
 
 
 def _row(route: Route, handlers: Sequence[Handler], reason: str) -> Row:
-    known: dict[int, Evidence | None] = {}
+    read: dict[int, Evidence | None] = {}
     evidence: dict[str, Evidence | None] = {}
     for handler in handlers:
-        # A function view answers all methods alike, and is looked into once.
-        key = id(handler.function)
-        if key not in known:
-            known[key] = declared(handler) or Search(handler).found
-        evidence[handler.method] = known[key]
-    return Row(route=route, view=_shown(handlers), evidence=evidence, reason=reason)
-
-
-def _shown(handlers: Sequence[Handler]) -> str:
-    places: list[Any] = list(dict.fromkeys(handler.place for handler in handlers))
-    return str(places[0])
+        found = declared(handler)
+        if found is None:
+            # A function view answers all methods alike, and is read once.
+            key = id(handler.function)
+            found = read[key] if key in read else read.setdefault(key, Search(handler).found)
+        evidence[handler.method] = found
+    return Row(route=route, view=handlers[0].shown, evidence=evidence, reason=reason)

@@ -66,6 +66,13 @@ class Handler:
             return dotted(self.owner)
         return dotted(function_in(self.function) or self.function)
 
+    @property
+    def shown(self) -> str:
+        """The same for people: of an admin its own class, not the one that it inherits the view from."""
+        if self.instance is None or self.owner is None:
+            return self.place
+        return f"{dotted(self.owner)}.{self.place.rpartition('.')[2]}"
+
 
 def handlers_of(view: Callable[..., Any]) -> list[Handler]:
     """The handlers of those :data:`CHANGING` methods that ``view`` answers; all of them where that cannot be known."""
@@ -148,7 +155,9 @@ def _is_harmless_class(cls: type) -> bool:
     for base in cls.__mro__:
         if dotted(base) in _HARMLESS:
             return True
-        if not base.__module__.startswith("django.") and any(hasattr(value, "__get__") for value in vars(base).values()):
+        if not base.__module__.startswith("django.") and any(
+            hasattr(value, "__get__") for value in vars(base).values()
+        ):
             return False
     return False
 

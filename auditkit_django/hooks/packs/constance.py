@@ -18,9 +18,9 @@ from django.db import connections
 from django.forms import PasswordInput
 
 from auditkit_django.drafts import MAX_ID, Change, Target
-from auditkit_django.hooks.emitting import emit, follows_on_error, is_on
+from auditkit_django.hooks.emitting import emit, follows_on_error
+from auditkit_django.hooks.packs.rows import watch_models
 from auditkit_django.hooks.tracking.rows import RowChange
-from auditkit_django.hooks.tracking.watching import Watch, watch, watches_of
 
 HOOK = "constance"
 
@@ -33,19 +33,9 @@ def connect() -> None:
     from constance.signals import config_updated
 
     config_updated.connect(_updated, dispatch_uid="auditkit_django.constance.updated")
-    if all(one.kind != HOOK for one in watches_of(Constance)):
-        watch(
-            Watch(
-                kind=HOOK,
-                model=Constance,
-                sink=_rows_told,
-                names=("value",),
-                is_active=lambda: is_on(HOOK, _ACTION),
-            )
-        )
+    watch_models(HOOK, Constance, _rows_told, actions=(_ACTION,), names=("value",))
 
 
-@follows_on_error
 def _rows_told(changes: Sequence[RowChange]) -> None:
     from constance import settings
     from constance.codecs import loads

@@ -29,11 +29,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from auditkit_django.drafts import ANONYMOUS, Actor, Change, Target
-from auditkit_django.hooks.emitting import emit, follows_on_error, is_on
+from auditkit_django.hooks.emitting import emit, is_on
+from auditkit_django.hooks.packs.rows import actor_or, watch_models
 from auditkit_django.hooks.tracking.deleting import is_being_deleted
 from auditkit_django.hooks.tracking.rows import RowChange, shown
-from auditkit_django.hooks.tracking.watching import Watch, watch, watches_of
-from auditkit_django.recording import context as contexts
 
 HOOK = "oauth_toolkit"
 
@@ -44,6 +43,7 @@ _CLOCKS = frozenset({"created", "updated", "cimd_expires_at"})
 #: Grant types in which the user consents before there is a token: what is stored then is a ``Grant``.
 _BY_CODE = frozenset({"authorization-code", "openid-hybrid"})
 _BY_TOKEN = frozenset({"implicit", "urn:ietf:params:oauth:grant-type:device_code"})
+_APPLICATION_ACTIONS = ("apikey.created", "apikey.rotated", "apikey.revoked", "config.updated")
 _TOKEN_ACTIONS = (
     "session.created", "session.revoked", "integration.installed", "integration.removed", "auth.login.succeeded",
 )  # fmt: skip
@@ -57,30 +57,15 @@ def connect() -> None:
     from oauth2_provider import models
     from oauth2_provider.oauth2_validators import OAuth2Validator
 
-    application = models.get_application_model()
-    names = [one.name for one in application._meta.concrete_fields if one.name not in _CLOCKS and not one.primary_key]
-    _watch(application, _applications_told, names, ("apikey.created", "apikey.rotated", "apikey.revoked", "config.updated"))
-    _watch(models.get_grant_model(), _grants_told, ("application",), ("integration.installed",))
-    _watch(models.get_access_token_model(), _access_tokens_told, ("expires",), _TOKEN_ACTIONS)
-    _watch(models.get_refresh_token_model(), _refresh_tokens_told, ("revoked",), _TOKEN_ACTIONS)
+    application, grant = models.get_application_model(), models.get_grant_model()
+    access, refresh = models.get_access_token_model(), models.get_refresh_token_model()
+    watch_models(HOOK, application, _applications_told, actions=_APPLICATION_ACTIONS, exclude=_CLOCKS)
+    watch_models(HOOK, grant, _grants_told, actions=("integration.installed",), names=("application",))
+    watch_models(HOOK, access, _access_tokens_told, actions=_TOKEN_ACTIONS, names=("expires",))
+    watch_models(HOOK, refresh, _refresh_tokens_told, actions=_TOKEN_ACTIONS, names=("revoked",))
     save_bearer_token = OAuth2Validator.save_bearer_token
     if not hasattr(save_bearer_token, "auditkit_original"):
         OAuth2Validator.save_bearer_token = _issuing(save_bearer_token)
-
-
-def _watch(
-    model: Any, sink: Callable[[Sequence[RowChange]], None], names: Sequence[str], actions: Iterable[str]
-) -> None:
-    if all(one.kind != HOOK for one in watches_of(model)):
-        watch(
-            Watch(
-                kind=HOOK,
-                model=model,
-                sink=sink,
-                names=names,
-                is_active=lambda: any(is_on(HOOK, action) for action in actions),
-            )
-        )
 
 
 def _issuing(save_bearer_token: Callable[..., Any]) -> Callable[..., Any]:
@@ -96,7 +81,6 @@ def _issuing(save_bearer_token: Callable[..., Any]) -> Callable[..., Any]:
     return told
 
 
-@follows_on_error
 def _applications_told(changes: Sequence[RowChange]) -> None:
     for change in changes:
         application: Any = change.instance
@@ -113,8 +97,9 @@ def _applications_told(changes: Sequence[RowChange]) -> None:
 
 
 def _application_changes(change: RowChange) -> list[Change]:
+    untold = (_SECRET, change.instance._meta.pk.attname)  # type: ignore[union-attr]
     found = [
-        Change(name, shown(change.old.get(name)), shown(new)) for name, new in change.new.items() if name != _SECRET
+        Change(name, shown(change.old.get(name)), shown(new)) for name, new in change.new.items() if name not in untold
     ]
     return [one for one in found if change.kind == "updated" or one.new not in (None, "")]
 
@@ -125,7 +110,6 @@ def _emit_application(action: str, application: Any, pk: object, changes: Sequen
     emit(HOOK, action, user=application.user, resource=target, metadata=metadata, changes=changes)
 
 
-@follows_on_error
 def _grants_told(changes: Sequence[RowChange]) -> None:
     for change in changes:
         grant: Any = change.instance
@@ -133,7 +117,6 @@ def _grants_told(changes: Sequence[RowChange]) -> None:
             _let_in(grant.user, grant.application, grant.scope)
 
 
-@follows_on_error
 def _access_tokens_told(changes: Sequence[RowChange]) -> None:
     for change in changes:
         token: Any = change.instance
@@ -146,7 +129,6 @@ def _access_tokens_told(changes: Sequence[RowChange]) -> None:
         _ended(_unbound(alive))
 
 
-@follows_on_error
 def _refresh_tokens_told(changes: Sequence[RowChange]) -> None:
     if _is_issuing.get():
         return
@@ -284,5 +266,4 @@ def _service(application: Any) -> Actor | None:
 
 def _unless_known(actor: object) -> object:
     """``actor`` where the request at hand is nobody's: that of a client, from server to server."""
-    context = contexts.current()
-    return actor if context is not None and context.resolve_actor() == ANONYMOUS else None
+    return actor_or(actor, is_nobody=(ANONYMOUS,))

@@ -20,9 +20,8 @@ from django.utils import timezone
 from auditkit_django.drafts import ANONYMOUS, Target
 from auditkit_django.hooks.auth.sign_ins import method_in_use
 from auditkit_django.hooks.emitting import emit, follows_on_error, is_on
+from auditkit_django.hooks.packs.rows import actor_or, watch_models
 from auditkit_django.hooks.tracking.rows import RowChange
-from auditkit_django.hooks.tracking.watching import Watch, watch, watches_of
-from auditkit_django.recording import context as contexts
 
 HOOK = "simplejwt"
 
@@ -43,13 +42,8 @@ def connect() -> None:
     if apps.is_installed("rest_framework_simplejwt.token_blacklist"):
         from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
-        _watch(OutstandingToken, _issued, "session.created", names=("user",))
-        _watch(BlacklistedToken, _blacklisted, "session.revoked", names=("token",), related=("token__user",))
-
-
-def _watch(model: Any, sink: Callable[[Sequence[RowChange]], None], action: str, **fields: Any) -> None:
-    if all(one.kind != HOOK for one in watches_of(model)):
-        watch(Watch(kind=HOOK, model=model, sink=sink, is_active=lambda: is_on(HOOK, action), **fields))
+        watch_models(HOOK, OutstandingToken, _issued, actions=("session.created",), names=("user",))
+        watch_models(HOOK, BlacklistedToken, _blacklisted, actions=("session.revoked",), names=("token",))
 
 
 def _teach(serializer: Any, around: Callable[[Any, Callable[[], Any]], Any]) -> None:
@@ -112,14 +106,12 @@ def _refused(user: Any) -> None:
         emit(HOOK, "auth.login.failed", user=user, actor=user, metadata={"reason": reason, "method": _METHOD})
 
 
-@follows_on_error
 def _issued(changes: Sequence[RowChange]) -> None:
     for change in changes:
         if change.kind == "created" and not _is_exchanging.get():
             _emit("session.created", change.instance)
 
 
-@follows_on_error
 def _blacklisted(changes: Sequence[RowChange]) -> None:
     if _is_exchanging.get():
         return
@@ -132,14 +124,12 @@ def _blacklisted(changes: Sequence[RowChange]) -> None:
 
 def _emit(action: str, token: Any) -> None:
     user, target = token.user, Target("token", str(token.pk))
-    # Nobody is signed in where tokens are exchanged: who can present one acts for themselves.
-    context = contexts.current()
-    is_nobody = context is not None and context.resolve_actor() == ANONYMOUS
     emit(
         HOOK,
         action,
         user=user,
-        actor=user if is_nobody else None,
+        # Nobody is signed in where tokens are exchanged: who can present one acts for themselves.
+        actor=actor_or(user, is_nobody=(ANONYMOUS,)),
         resource=target if user is None else user,
         targets=() if user is None else (target,),
         metadata={"method": _METHOD},

@@ -12,7 +12,7 @@ from typing import Any
 from auditkit_django.drafts import MAX_TARGETS, Change, Target
 from auditkit_django.hooks.emitting import emit, follows_on_error, is_on
 from auditkit_django.hooks.tracking import relations
-from auditkit_django.hooks.tracking.rows import RelationChange, RowChange, shown
+from auditkit_django.hooks.tracking.rows import RelationChange, RowChange, shown, typed
 from auditkit_django.hooks.tracking.watching import Watch, watch, watches_of
 from auditkit_django.recording.coercion import name_of
 
@@ -60,9 +60,12 @@ def _rows_sink(kind: str) -> Callable[[Sequence[RowChange]], None]:
 
 
 def _changes(change: RowChange) -> list[Change]:
-    key = change.instance._meta.pk
-    names = [name for name in change.new or change.old if key is None or name != key.attname]
-    found = [Change(name, shown(change.old.get(name)), shown(change.new.get(name))) for name in names]
+    meta: Any = change.instance._meta
+    names = [name for name in change.new or change.old if name != meta.pk.attname]
+    found = [
+        Change(name, *(shown(typed(values.get(name), meta.get_field(name))) for values in (change.old, change.new)))
+        for name in names
+    ]
     # Of a row made or removed, what it left empty says nothing.
     return [one for one in found if change.kind == "updated" or one.old not in (None, "") or one.new not in (None, "")]
 

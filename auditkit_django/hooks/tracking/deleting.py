@@ -8,7 +8,7 @@ deletes by one statement each; those tell themselves (:mod:`bulk`).
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -76,7 +76,7 @@ def is_being_deleted(model: type[Model], pk: Any) -> bool:
 
 
 def _told(collector: Collector) -> Iterator[tuple[Watch, list[RowChange]]]:
-    data: dict[type[Model], Iterable[Model]] = collector.data
+    data: Mapping[type[Model], Iterable[Model]] = collector.data
     operation = "QuerySet.delete" if isinstance(collector.origin, QuerySet) else None
     for model, instances in data.items():
         for watch in active_watches_of(model):
@@ -95,7 +95,7 @@ def _told(collector: Collector) -> Iterator[tuple[Watch, list[RowChange]]]:
     yield from _set_by_cascade(collector)
 
 
-def _children_told(data: dict[type[Model], Iterable[Model]], model: type[Model], watch: Watch) -> set[Any]:
+def _children_told(data: Mapping[type[Model], Iterable[Model]], model: type[Model], watch: Watch) -> set[Any]:
     """Keys of the rows whose child is told by another watch of the same kind."""
     return {
         one.pk

@@ -32,7 +32,8 @@ def locked(rows: QuerySet[Any], fields: Iterable[str], *, using: str) -> list[An
 
 
 def _shells(rows: QuerySet[Any], names: Sequence[str], *, using: str) -> list[Model]:
-    model, made = rows.model, []
+    model: Any = rows.model
+    made: list[Model] = []
     # A lock "of self" needs instances to tell whose columns these are; the table is the only one.
     rows.query.select_for_update_of = ()
     for values in rows.values_list(*names):

@@ -1,38 +1,27 @@
-"""Signing up, in and out; taking an invitation; changing one's password."""
+"""Where everybody arrives; signing up; taking an invitation."""
 
 from __future__ import annotations
 
-from django.contrib import messages
 from django.contrib.auth import login
-from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.models import User
-from django.contrib.auth.views import LoginView, PasswordChangeView
-from django.db import transaction
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import reverse_lazy
 from django.views import View
 
 from example_project.northwind import services
 from example_project.northwind.forms import PersonForm, SignUpForm
 from example_project.northwind.models import Invitation, Membership
-from example_project.northwind.sign_ins import record_everywhere
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    """Where everybody arrives: the first organization, or the way in."""
+    """The first organization, for staff the support page, for nobody yet the way in."""
     if not request.user.is_authenticated:
         return redirect("login")
     membership = Membership.objects.filter(user=request.user).select_related("organization").first()
-    return redirect(membership.organization) if membership else render(request, "northwind/nowhere.html")
-
-
-class SignInPage(LoginView):
-    """Email and password."""
-
-    template_name = "northwind/sign_in.html"
-    redirect_authenticated_user = True
+    if membership is not None:
+        return redirect(membership.organization)
+    return redirect("support") if request.user.is_staff else render(request, "northwind/nowhere.html")
 
 
 class SignUpPage(View):
@@ -91,19 +80,3 @@ class InvitationPage(View):
             "has_account": self._has_account(invitation),
         }
         return render(request, "northwind/invitation.html", context, status=status)
-
-
-class PasswordPage(PasswordChangeView):
-    """Another password."""
-
-    template_name = "northwind/password.html"
-    success_url = reverse_lazy("home")
-
-    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
-        """Change it, with an event for each organization."""
-        assert isinstance(self.request.user, User)
-        with transaction.atomic():
-            response = super().form_valid(form)
-            record_everywhere("auth.password.changed", user=self.request.user)
-        messages.success(self.request, "Your password was changed.")
-        return response

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-from typing import Any
 
 from django.contrib import messages
 from django.forms import model_to_dict
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.utils.decorators import method_decorator
 from django.views.decorators.http import require_POST
 
 from auditkit_django import audited
@@ -19,11 +17,6 @@ from example_project.northwind.access import MemberPage, members_only
 from example_project.northwind.forms import ProjectForm
 from example_project.northwind.models import Membership, Project
 from example_project.northwind.rights import Right
-
-
-def _viewed_project(call: Any) -> object:
-    # Asked after the view: the project is what the page shows, or (an unknown one) what the URL names.
-    return call.result.context_data["project"] if call.result is not None else f"project:{call.kwargs['project_id']}"
 
 
 class ProjectsPage(MemberPage):
@@ -55,7 +48,7 @@ class ProjectPage(MemberPage):
 
     change_right = Right.EDIT_PROJECTS
 
-    @method_decorator(audited("data.record.viewed", resource=_viewed_project))
+    @audited("data.record.viewed", resource="result.context_data.project", on="success")
     def get(self, request: HttpRequest, *, project_id: int, **_url: object) -> HttpResponse:
         """The values, to read or to change."""
         project = _project(self.membership, project_id)
@@ -96,7 +89,7 @@ def restore_project(request: HttpRequest, membership: Membership, *, project_id:
 def delete_project(request: HttpRequest, membership: Membership, *, project_id: int) -> HttpResponse:
     """Delete the project for good."""
     project = _project(membership, project_id)
-    services.delete_project(project)
+    project.delete()
     messages.success(request, f"“{project.name}” is deleted.")
     return redirect("projects", org=membership.organization.slug)
 
