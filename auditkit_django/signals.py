@@ -2,7 +2,8 @@
 Signals we send. Receivers run in the process that caused them; a failing receiver never loses an event.
 
 ``event_recorded``
-    after an event was written, in the caller's transaction. ``sender``: ``Event``; ``id``, ``tenant``, ``action``.
+    after an event was written, in the caller's transaction. ``sender``: ``Event``; ``id``, ``tenant``, ``action``,
+    ``outcome``.
 ``event_lost``
     an event could not be recorded and ``ON_ERROR`` is ``"log"``. ``action``, ``error``.
 ``events_appended``

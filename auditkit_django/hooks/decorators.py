@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterable
 from inspect import isclass
 from typing import Any, TypeVar, cast
 
-from django.utils.decorators import method_decorator
-
 from auditkit_django.hooks.audits import Audit, On
 from auditkit_django.hooks.calls import Call
+from auditkit_django.hooks.reads import read
 from auditkit_django.hooks.wrapping import wrap
 
 __all__ = ["Call", "audited"]
@@ -75,6 +74,10 @@ def audited(
     return decorate
 
 
+#: ``@audited.read``: the reading of a sensitive record; repeats within minutes collapse (docs/data-access.md).
+audited.read = read  # type: ignore[attr-defined]
+
+
 def _decorated(audit: Audit, decorated: Any) -> Any:
     if isclass(decorated):
         return _decorated_class(audit, decorated)
@@ -92,9 +95,10 @@ def _decorated_class(audit: Audit, decorated: Any) -> Any:
         raise TypeError(f"audited: got class {decorated.__name__}, wanted a class-based view or a function")
     # The dispatch of an asynchronous view is a plain function that returns a coroutine.
     is_async = getattr(decorated, "view_is_async", False)
-    wrapped = method_decorator(lambda function: wrap(audit, function, is_async=is_async), name="dispatch")(decorated)
-    wrapped.dispatch.auditkit_audit = wrapped.auditkit_audit = audit
-    return wrapped
+    # Not Django's method_decorator, which hides the view: paths such as "self.object" lead into it.
+    decorated.dispatch = wrap(audit, decorated.dispatch, is_async=is_async)
+    decorated.auditkit_audit = audit
+    return decorated
 
 
 def _checked_on(on: On) -> On:

@@ -27,7 +27,9 @@ from auditkit_django.tenancy import tenant_key
 _P = ParamSpec("_P")
 
 #: Off in the catalogue's recommended set, and recorded by hooks all the same: their issue is to miss nothing of it.
-_ON_IN_HOOKS: Final = frozenset({"auth.password.reset_requested", "mfa.recovery_code.used", "auth.sso.failed"})
+_ON_IN_HOOKS: Final = frozenset(
+    {"auth.password.reset_requested", "auth.sso.failed", "mfa.recovery_code.used", "user.updated"}
+)
 
 
 def is_on(hook: str, action: str) -> bool:

@@ -8,7 +8,7 @@ from django.db.models.signals import post_migrate
 
 def connect() -> None:
     """Finish what ``@track`` began before all models were there, then connect auth and packs."""
-    from auditkit_django.hooks import packs
+    from auditkit_django.hooks import packs, repeated_reads
     from auditkit_django.hooks.tracking import decorator, triggers
 
     for tracked in decorator.TRACKED:
@@ -23,3 +23,4 @@ def connect() -> None:
 
         auth.connect()
     packs.connect()
+    repeated_reads.connect()

@@ -176,7 +176,7 @@ def follow(row: EventRow, *, using: str) -> None:
     if row.outcome != "success" and get_connection(using).in_atomic_block:
         contexts.survivors().watch(row, using)
     if event_recorded.has_listeners(Event):
-        event_recorded.send(sender=Event, id=row.id, tenant=row.tenant, action=row.action)
+        event_recorded.send(sender=Event, id=row.id, tenant=row.tenant, action=row.action, outcome=row.outcome)
 
 
 def _failed(exc: Exception, *, action: str) -> None:

@@ -88,6 +88,10 @@ class Survivors:
         """Have ``write`` called, with whoever is to watch its event, once the transaction of ``using`` is over."""
         self._waiting.append(Deferred(write, using))
 
+    def has_denial(self) -> bool:
+        """Whether a denial waits, or something deferred, which is a failure or a denial too."""
+        return any(isinstance(one, Deferred) or one.row.outcome == "denied" for one in self._waiting)
+
     def __bool__(self) -> bool:
         return bool(self._waiting)
 

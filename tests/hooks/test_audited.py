@@ -299,6 +299,17 @@ def test_a_view_class_may_be_audited_for_some_methods_only(rf: RequestFactory, a
     assert [event.action for event in auditlog.list(acme)] == ["org.updated"]
 
 
+def test_a_path_leads_into_the_view_of_a_class(rf: RequestFactory, acme: Organization) -> None:
+    @audited("org.updated", tenant="self.organization", resource="self.kwargs.resource")
+    class Page(View):
+        def post(self, request: HttpRequest, resource: str) -> HttpResponse:
+            self.organization = acme
+            return HttpResponse()
+
+    Page.as_view()(rf.post("/"), resource="page:7")
+    assert [event.targets for event in auditlog.list(acme)] == [[{"type": "page", "id": "7"}]]
+
+
 def test_class_and_static_methods_are_audited(acme: Organization) -> None:
     class Service:
         @audited("org.updated", tenant=acme, metadata={"by": "self.__name__"})

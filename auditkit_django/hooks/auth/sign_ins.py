@@ -15,6 +15,7 @@ from auditkit_django.hooks.emitting import emit, follows_on_error
 _METHODS = {
     "django.contrib.auth.backends.ModelBackend": "password",
     "django.contrib.auth.backends.AllowAllUsersModelBackend": "password",
+    "allauth.account.auth_backends.AuthenticationBackend": "password",
     "django.contrib.auth.backends.RemoteUserBackend": "sso",
     "django.contrib.auth.backends.AllowAllUsersRemoteUserBackend": "sso",
 }

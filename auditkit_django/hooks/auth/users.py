@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -23,6 +24,9 @@ _ACTIONS = (
     "user.created", "user.deleted", "user.enabled", "user.disabled", "user.email.changed", "auth.password.changed",
     "auth.password.reset", "permission.granted", "permission.revoked",
 )  # fmt: skip
+
+#: Set by packs that know that a password is being reset, around the change of it: by what ("link", "code").
+reset_in_use: ContextVar[str | None] = ContextVar("auditkit_password_reset", default=None)
 
 
 def connect() -> None:
@@ -96,8 +100,8 @@ def _password_changed(change: RowChange) -> None:
     is_own = actor is not None and actor.type == "user" and actor.id == str(change.pk)
     if not is_password_usable(change.new["password"]):
         _emit(change, "auth.password.reset", metadata={"method": "removed"})
-    elif _has_reset_token():
-        _emit(change, "auth.password.reset", actor=_user(change), metadata={"method": "link"})
+    elif method := reset_in_use.get() or ("link" if _has_reset_token() else None):
+        _emit(change, "auth.password.reset", actor=_user(change), metadata={"method": method})
     elif is_own:
         _emit(change, "auth.password.changed")
     else:

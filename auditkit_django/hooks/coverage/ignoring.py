@@ -31,9 +31,9 @@ def ignored() -> Mapping[str, str]:
     return found
 
 
-def reason_of(route: Route, entries: Mapping[str, str]) -> str:
-    """Why ``route`` is ignored, or "" where it is not."""
-    return next((reason for key, reason in entries.items() if _matches(key, route)), "")
+def reason_of(path: str, name: str, entries: Mapping[str, str]) -> str:
+    """Why the route with this path and name is ignored, or "" where it is not."""
+    return next((reason for key, reason in entries.items() if _matches(key, path, name)), "")
 
 
 def check_all_used(entries: Mapping[str, str], routes: Iterable[Route]) -> None:
@@ -44,7 +44,7 @@ def check_all_used(entries: Mapping[str, str], routes: Iterable[Route]) -> None:
         ImproperlyConfigured: An entry matches no route that changes data.
     """
     known = list(routes)
-    unused = [key for key in entries if not any(_matches(key, route) for route in known)]
+    unused = [key for key in entries if not any(_matches(key, route.path, route.name) for route in known)]
     if unused:
         raise ImproperlyConfigured(
             f"AUDITKIT['COVERAGE_IGNORE']: {', '.join(map(repr, unused))} matches no route whose view takes POST, PUT,"
@@ -52,9 +52,8 @@ def check_all_used(entries: Mapping[str, str], routes: Iterable[Route]) -> None:
         )
 
 
-def _matches(key: str, route: Route) -> bool:
-    # A path may hold brackets of its own (a regular expression), so it is compared as it is first.
-    return key in (route.name, route.path) or any(fnmatchcase(text, _pattern(key)) for text in (route.name, route.path))
+def _matches(key: str, path: str, name: str) -> bool:
+    return any(fnmatchcase(text, _pattern(key)) for text in (name, path))
 
 
 def _pattern(key: str) -> str:

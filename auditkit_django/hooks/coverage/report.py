@@ -74,7 +74,9 @@ def report(urlconf: str | None = None) -> Report:
     entries = ignoring.ignored()
     found = [(route, handlers) for route in all_routes(urlconf) if (handlers := handlers_of(route.view))]
     ignoring.check_all_used(entries, (route for route, _handlers in found))
-    return Report(rows=[_row(route, handlers, ignoring.reason_of(route, entries)) for route, handlers in found])
+    return Report(
+        rows=[_row(route, handlers, ignoring.reason_of(route.path, route.name, entries)) for route, handlers in found]
+    )
 
 
 def _row(route: Route, handlers: Sequence[Handler], reason: str) -> Row:

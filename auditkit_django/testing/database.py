@@ -1,4 +1,4 @@
-"""For hosts' tests: append at once, and play the attacker with the guards lifted."""
+"""A test's log: appended at once, and its guards lifted for who plays the attacker."""
 
 from __future__ import annotations
 

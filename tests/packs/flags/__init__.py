@@ -1,0 +1,1 @@
+"""An app with a flag of its own, as Waffle's documentation shows it."""
