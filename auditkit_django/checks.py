@@ -106,17 +106,16 @@ def check_wiring(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
 @register("auditkit")
 def check_tracked(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """W003 a tracked model whose rows the database itself deletes or changes (``DB_CASCADE`` and its like, Django 6.1)."""
+    found = [(one, field) for one in TRACKED for field in one.model._meta.local_concrete_fields if not one.has_triggers]
     return [
         Warning(
-            f"{one.model._meta.label}.{field.name} is {getattr(field.remote_field.on_delete, '__name__', '')}: the database deletes or changes"
-            " rows of a tracked model, and nobody records it.",
+            f"{one.model._meta.label}.{field.name} is {name}: the database deletes or changes rows of a tracked model, and"
+            " nobody records it.",
             hint="Use CASCADE, SET_NULL or SET_DEFAULT, or @track(triggers=True) on PostgreSQL.",
             id="auditkit.W003",
         )
-        for one in TRACKED
-        if not one.has_triggers
-        for field in one.model._meta.local_concrete_fields
-        if field.remote_field is not None and getattr(field.remote_field.on_delete, "operation", None)
+        for one, field in found
+        if (name := _by_the_database(field))
     ]
 
 
@@ -124,7 +123,10 @@ def check_tracked(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> lis
 def check_database(
     app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """E010 guards missing or altered, E011 and W011 triggers of tracked models, W010 events waiting too long; with ``check --database default`` and on migrate."""
+    """
+    E010 guards missing or altered, E011 and W011 triggers of tracked models, W010 events waiting too long; with
+    ``check --database default`` and on migrate.
+    """
     alias = router.db_for_write(Event)
     if alias not in (databases or ()):
         return []
@@ -152,6 +154,11 @@ def check_database(
             )
         )
     return found
+
+
+def _by_the_database(field: Any) -> str:
+    on_delete = getattr(field.remote_field, "on_delete", None)
+    return getattr(on_delete, "__name__", "") if getattr(on_delete, "operation", None) else ""
 
 
 def _triggers(connection: BaseDatabaseWrapper) -> list[CheckMessage]:

@@ -181,7 +181,7 @@ DEFAULTS: tuple[Action, ...] = (
          "CC6.2 | A.5.18 | 308(a)(4) | 10.2.1.5 | AC-2(4)", is_on=False),
     _row("member.joined", "member", "low", "3006/3", "iam: group, change",
          "User became a member of the tenant",
-         "{actor} joined {tenant}[ as {metadata.role}]",
+         "{target} joined {tenant}[ as {metadata.role}]",
          "CC6.2 | A.5.16 A.5.18 | 308(a)(4) | 10.2.1.5 | AC-2(4)"),
     _row("member.removed", "member", "medium", "3006/4", "iam: group, change",
          "User removed from the tenant",

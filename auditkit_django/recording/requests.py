@@ -19,6 +19,9 @@ from auditkit_django.recording.redaction import REDACTED, Rules, is_secret_name,
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
+#: (URL name, parameter) of secrets in URLs under names that do not say so (the key of an invitation); packs add theirs.
+SECRET_PARAMETERS: set[tuple[str, str]] = set()
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _LONGEST = 4096
 _KEPT = 512
@@ -92,7 +95,7 @@ def safe_path(request: HttpRequest) -> str:
     match = getattr(request, "resolver_match", None)
     if match is not None:
         for name, value in (match.kwargs or {}).items():
-            if value and is_secret_name(name):
+            if value and (is_secret_name(name) or (match.url_name, name) in SECRET_PARAMETERS):
                 path = path.replace(str(value), REDACTED)
     return path
 

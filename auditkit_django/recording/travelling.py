@@ -11,12 +11,15 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import Token
+from contextvars import Token, copy_context
 from dataclasses import dataclass
 from typing import Final
 
+from django.core.exceptions import SynchronousOnlyOperation
 from django.core.signing import BadSignature, Signer
+from django.db import connections
 
 from auditkit_django.drafts import MAX_ID, MAX_NAME, SYSTEM, Actor
 from auditkit_django.exceptions import MalformedError, RecordingError
@@ -76,7 +79,7 @@ def issue_ticket(*, bound_to: str) -> str | None:
         return None
     parcel: dict[str, object]
     try:
-        parcel = _parcel_of(context)
+        parcel = _parcel_wherever(context)
     except Exception as exc:
         logger.exception("auditkit: who enqueues %s cannot be told: its events will be refused", bound_to)
         parcel = {"lost": type(exc).__name__}
@@ -159,6 +162,23 @@ def _parcel_of(context: Context) -> dict[str, object]:
         **{name: _fact(facts[name]) for name in _FACTS if name in facts},
     }
     return {name: value for name, value in parcel.items() if value is not None}
+
+
+def _parcel_wherever(context: Context) -> dict[str, object]:
+    """The same in the thread of an event loop, too, where a view enqueues without ``sync_to_async``."""
+    try:
+        return _parcel_of(context)
+    except SynchronousOnlyOperation:
+        # Who is signed in was not read yet, and cannot be in this thread; it waits, as it does for the broker.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(copy_context().run, _parcel_in_thread, context).result()
+
+
+def _parcel_in_thread(context: Context) -> dict[str, object]:
+    try:
+        return _parcel_of(context)
+    finally:
+        connections.close_all()
 
 
 def _members(actor: Actor) -> dict[str, object]:

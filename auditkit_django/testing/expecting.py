@@ -153,6 +153,9 @@ def _resource(name: str, wanted: object, found: ListedEvent) -> Iterator[str]:
 
 
 def _targets(name: str, wanted: Any, found: ListedEvent) -> Iterator[str]:
+    if not isinstance(wanted, (list, tuple)):
+        yield from _compared(name, wanted, found.targets or None)
+        return
     if len(wanted) != len(found.targets):
         yield f"{name}: got {len(found.targets)}, wanted {len(wanted)}"
     for index, (one, target) in enumerate(zip(wanted, found.targets, strict=False)):
@@ -160,6 +163,8 @@ def _targets(name: str, wanted: Any, found: ListedEvent) -> Iterator[str]:
 
 
 def _changes(name: str, wanted: Any, found: ListedEvent) -> Iterator[str]:
+    if wanted is None:
+        yield from _compared(name, None, found.changes or None)
     recorded = {str(change["field"]): change for change in found.changes}
     for field, pair in _pairs(wanted).items():
         change = recorded.get(field)

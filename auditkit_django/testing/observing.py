@@ -83,7 +83,7 @@ class Observer:
             return response
 
         BaseHandler.get_response = observed  # type: ignore[assignment,method-assign]
-        BaseHandler.get_response_async = observed_async  # type: ignore[method-assign]
+        BaseHandler.get_response_async = observed_async  # type: ignore[assignment,method-assign]
         event_recorded.connect(_event_recorded, dispatch_uid=_UID)
         template_rendered.connect(_template_rendered, dispatch_uid=_UID)
 

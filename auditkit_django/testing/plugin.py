@@ -72,10 +72,6 @@ class _Coverage:
                 raise pytest.UsageError(f'{item.nodeid}: {_MARKER}: no reason is given, wanted {_MARKER}("why")')
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logstart(self, nodeid: str) -> None:
-        self._observer.test = nodeid
-
-    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         self._observer.test = None if item.get_closest_marker(_MARKER) is not None else item.nodeid
 
@@ -90,29 +86,36 @@ class _Coverage:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        output = getattr(self._config, "workeroutput", None)
         if self._observer.tallies:
             self._leave_out_ignored()
+        output = getattr(self._config, "workeroutput", None)
         if output is not None:
             tallies = [(tuple(one), (t.requests, t.silent, t.test)) for one, t in self._observer.tallies.items()]
             output[_OUTPUT] = {"tallies": tallies, "problem": self._problem}
-        elif self._config.getoption("--auditkit-coverage-fail") and exitstatus == pytest.ExitCode.OK:
-            if self._problem or self._silent():
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            return
+        is_failure = self._config.getoption("--auditkit-coverage-fail") and (self._problem or self._silent())
+        if is_failure and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         terminalreporter.section("audit log coverage")
+        for line in self._lines():
+            terminalreporter.write_line(line)
+
+    def _lines(self) -> Iterator[str]:
         if self._problem:
-            terminalreporter.write_line(self._problem)
+            yield self._problem
         silent, count = self._silent(), len(self._observer.tallies)
-        if not silent:
-            terminalreporter.write_line(f"{count} routes were asked to change data; every request left an event.")
-            return
-        terminalreporter.write_line(f"{len(silent)} of {count} routes changed data and left no event:")
+        if not count:
+            yield "No request of these tests changed data."
+        elif not silent:
+            yield f"Every request that changed data left an event, on {count} endpoints (route and method)."
+        else:
+            yield f"Requests changed data and left no event, on {len(silent)} of {count} endpoints (route and method):"
         for endpoint, tally in silent:
             name = f" ({endpoint.name})" if endpoint.name else ""
             times = f"{tally.silent} of {tally.requests} requests"
-            terminalreporter.write_line(f"  {endpoint.method} /{endpoint.path}{name}: {times}, first in {tally.test}")
+            yield f"  {endpoint.method} {endpoint.path or '/'}{name}: {times}, first in {tally.test}"
 
     def _silent(self) -> list[tuple[Endpoint, Tally]]:
         found = [(endpoint, tally) for endpoint, tally in self._observer.tallies.items() if tally.silent]

@@ -14,8 +14,8 @@ from django.utils.functional import SimpleLazyObject
 from django.views.decorators.http import require_POST
 
 from auditkit_django import auditlog
-from auditkit_django.hooks.coverage import Report, Row, report
 from auditkit_django.hooks.coverage.reaching import Search
+from auditkit_django.hooks.coverage.report import Report, Row, report
 from auditkit_django.hooks.coverage.views import handlers_of
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "tracked_row": {"POST": "model"},
     "tracked_rows": {"POST": "model"},
     "tracked_through_a_relation": {"POST": "model"},
+    "tracked_row_of_a_service": {"POST": "model"},
     "tracked_relation": {"POST": "model"},
     "tracked_form": {"POST": "model"},
     "untracked_row": {"POST": ""},

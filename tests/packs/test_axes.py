@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from axes.models import AccessAttempt
 from axes.utils import reset
+from django.contrib.auth.signals import user_login_failed
 from django.core.cache import cache
 from django.core.management import call_command
+from django.db.models import F
 from django.urls import reverse
 
 from auditkit_django import auditlog
@@ -50,10 +52,18 @@ def test_an_attempt_is_recorded_once(ada: User, fail: Callable[..., None], recor
     assert not any("wrong-pass" in event.disclosures for event in Event.objects.all())
 
 
+@pytest.mark.parametrize("is_renewed", [True, False], ids=["attempts renew it", "attempts do not count"])
 @pytest.mark.parametrize("handler", ["database", "cache"])
 def test_a_lock_is_recorded_once_however_often_it_is_tried_again(
-    ada: User, fail: Callable[..., None], recorded: Recorded, handler: str, request: pytest.FixtureRequest
+    ada: User,
+    fail: Callable[..., None],
+    recorded: Recorded,
+    handler: str,
+    is_renewed: bool,
+    request: pytest.FixtureRequest,
+    settings: Any,
 ) -> None:
+    settings.AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = is_renewed
     if handler == "cache":
         request.getfixturevalue("cached")
     fail(2)
@@ -68,12 +78,30 @@ def test_a_lock_is_recorded_once_however_often_it_is_tried_again(
     assert len(recorded(only="auth.login.failed")) == 6
 
 
-def test_a_lock_that_each_attempt_renews_is_recorded_once(
+def test_a_lock_is_recorded_where_attempts_at_the_same_moment_passed_the_limit(
+    ada: User, fail: Callable[..., None], recorded: Recorded
+) -> None:
+    def another(**_signal: Any) -> None:
+        AccessAttempt.objects.update(failures_since_start=F("failures_since_start") + 1)
+
+    fail(2)
+    user_login_failed.connect(another)
+    try:
+        fail(1)
+    finally:
+        user_login_failed.disconnect(another)
+    fail(1)
+    [event] = recorded(only="auth.account")
+    assert event["action"] == "auth.account.locked"
+
+
+def test_a_lock_by_attempts_that_are_refused_anyway_is_recorded_once(
     ada: User, fail: Callable[..., None], recorded: Recorded, settings: Any
 ) -> None:
-    settings.AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = True
-    fail(6)
-    assert [event["action"] for event in recorded(only="auth.account")] == ["auth.account.locked"]
+    settings.AXES_IP_BLACKLIST = ["192.0.2.1"]
+    fail(5)
+    [event] = recorded(only="auth.account")
+    assert (event["action"], event["metadata"]["failures"]) == ("auth.account.locked", 3)
 
 
 def test_the_logs_are_those_of_the_accounts_organizations(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from constance import config
 from constance.backends import Backend
 from constance.backends.database import DatabaseBackend
@@ -157,7 +156,7 @@ def test_without_the_database_the_signal_is_heard(in_memory: None, recorded: Rec
 
 @pytest.mark.django_db(transaction=True)
 def test_asynchronous_code_is_recorded(recorded: Recorded) -> None:
-    asyncio.run(config.aset("MAX_SEATS", 25))
+    async_to_sync(config.aset)("MAX_SEATS", 25)
     assert _changes(recorded) == [{"field": "MAX_SEATS", "old": 10, "new": 25}]
 
 
@@ -168,7 +167,7 @@ def test_a_signal_sent_in_the_event_loop_is_recorded(in_memory: None, recorded: 
         # Before the caller goes on.
         return await sync_to_async(lambda: len(recorded(only="config")))()
 
-    assert asyncio.run(change()) == 1
+    assert async_to_sync(change)() == 1
     assert _changes(recorded) == [{"field": "MAX_SEATS", "old": 10, "new": 25}]
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.contrib.auth import get_user_model
+from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.auth.models import Group, User
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import IntegrityError, connection, transaction
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
@@ -200,14 +201,31 @@ def test_the_impersonator_is_read_once_for_a_request(
 
 
 def test_a_request_without_a_session_is_not_made_to_load_one(rf: RequestFactory, ada: User) -> None:
-    from django.contrib.sessions.backends.db import SessionStore
-
     request = rf.get("/")
     request.session = SessionStore()
     request.user = ada
     with auditlog.context(request=request, tenant="acme"):
         auditlog.event("org.updated")
     assert not request.session.accessed, "it would make the answer vary by cookie"
+
+
+def test_a_session_that_was_never_saved_is_believed(
+    root: User, ada: User, grace: User, recorded: Recorded, rf: RequestFactory
+) -> None:
+    request = rf.get("/")
+    request.session = SessionStore()
+    request.user = ada
+    with auditlog.context(request=request, tenant="acme"):
+        for impersonator in (root, grace):
+            request.session.update({"hijack_history": [str(impersonator.pk)], SESSION_KEY: str(ada.pk)})
+            auditlog.event("org.updated")
+        request.session.pop("hijack_history")
+        auditlog.event("org.updated")
+    assert [people(event) for event in recorded(only="org")] == [
+        ("Rita Root", "Ada Lovelace"),
+        ("Grace Hopper", "Ada Lovelace"),
+        ("Ada Lovelace", None),
+    ]
 
 
 def test_a_token_of_somebody_else_is_not_impersonation(

@@ -319,7 +319,7 @@ def test_the_device_flow_gives_access_too(
 
 @pytest.mark.filterwarnings("ignore:The OAuth 2.0 resource owner password credentials grant:DeprecationWarning")
 def test_a_password_exchanged_for_a_token_is_a_sign_in(
-    server: Client, ada: User, make_application: Make, recorded: Recorded, secrets: set[str]
+    server: Client, ada: User, make_application: Make, recorded: Recorded, secrets: set[str], all_on: None
 ) -> None:
     application = make_application(Application.GRANT_PASSWORD)
     _token(server, application, secrets, grant_type="password", username="ada", password="correct horse")
@@ -329,6 +329,9 @@ def test_a_password_exchanged_for_a_token_is_a_sign_in(
     assert (signed_in["action"], signed_in["actor"]["id"]) == ("auth.login.succeeded", str(ada.pk))
     assert (signed_in["metadata"], signed_in["targets"]) == ({"method": "password"}, [_target(application)])
     assert failed["action"] == "auth.login.failed"
+    AccessToken.objects.get().revoke()
+    RefreshToken.objects.get().revoke()
+    assert recorded(only="session")[-1]["action"] == "session.revoked"
     assert recorded(only="integration") == []
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import django_otp
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import AnonymousUser
 from django.core import mail
 from django.db import connection, transaction
@@ -98,6 +99,7 @@ def test_a_factor_is_enrolled_when_it_is_confirmed_and_not_before(ada: User, rec
     device.name = "another phone"
     device.save()
     assert not device.verify_token("nonsense")
+    assert django_otp.verify_token(ada, device.persistent_id, "nonsense") is None
     assert recorded(only="mfa") == []
     if confirm == "save":
         device.confirmed = True
@@ -342,6 +344,30 @@ def test_it_can_be_switched_off(totp: TOTPDevice, recorded: Recorded, settings: 
     settings.AUDITKIT = {**settings.AUDITKIT, "HOOKS_OFF": [off]}
     totp.verify_token("nonsense")
     assert recorded(only="mfa.challenge") == []
+
+
+def test_a_device_that_refines_another_tells_once(codes: StaticDevice, recorded: Recorded) -> None:
+    class TypedCodes(StaticDevice):
+        """Codes that people type in capitals."""
+
+        class Meta:
+            proxy = True
+            app_label = "otp_static"
+
+        def verify_token(self, token: str) -> bool:
+            return bool(super().verify_token(token.lower()))
+
+    try:
+        # What Django does when it starts, once it knows all models.
+        otp.connect()
+        device = TypedCodes.objects.get()
+        assert device.verify_token("CODE-ONE")
+        assert not device.verify_token("CODE-ONE")
+    finally:
+        del apps.all_models["otp_static"]["typedcodes"]
+        apps.clear_cache()
+    assert [event["action"] for event in recorded(only="mfa")][1:] == ["mfa.recovery_code.used", "mfa.challenge.failed"]
+    assert recorded(only="mfa")[1]["targets"][0]["name"] == "Ada Lovelace"
 
 
 def test_connecting_twice_tells_once(ada: User, recorded: Recorded) -> None:

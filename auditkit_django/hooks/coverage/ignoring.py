@@ -17,7 +17,7 @@ from auditkit_django.hooks.coverage.routes import Route
 
 def ignored() -> Mapping[str, str]:
     """
-    Name or path of a route, or a pattern of either with ``*``, to the reason.
+    Name or path of a route, or a pattern of either with ``*``, to the reason. The start page's path is "/".
 
     Raises:
         ImproperlyConfigured: The setting is no dict, or an entry has no reason.
@@ -53,7 +53,8 @@ def check_all_used(entries: Mapping[str, str], routes: Iterable[Route]) -> None:
 
 
 def _matches(key: str, path: str, name: str) -> bool:
-    return any(fnmatchcase(text, _pattern(key)) for text in (name, path))
+    # The path of the start page is empty; it is called "/".
+    return any(fnmatchcase(text, _pattern(key)) for text in (name, path or "/") if text)
 
 
 def _pattern(key: str) -> str:

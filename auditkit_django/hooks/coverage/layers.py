@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, Final
 
-_MAX_LAYERS = 50
+#: Packages whose code is known, and is not the host's.
+LIBRARIES: Final = frozenset({"django", "rest_framework", "auditkit_django", *sys.stdlib_module_names})
+_MAX_LAYERS: Final = 50
 
 
 def layers(outermost: object) -> list[Any]:
@@ -67,6 +70,11 @@ def is_code(thing: object) -> bool:
 def module_of(function: FunctionType) -> str:
     """The module that ``function`` was written in; ``functools.wraps`` does not change it."""
     return str(function.__globals__.get("__name__", ""))
+
+
+def package_of(function: FunctionType) -> str:
+    """The package, by its first name, that ``function`` was written in."""
+    return module_of(function).partition(".")[0]
 
 
 def marks_on(things: Iterable[object]) -> list[Any]:

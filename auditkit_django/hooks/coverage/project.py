@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import PurePath
 from types import FunctionType
 from typing import Final
 
 from django.conf import settings
 
-from auditkit_django.hooks.coverage.layers import module_of
+from auditkit_django.hooks.coverage.layers import LIBRARIES, package_of
 
-_LIBRARIES: Final = frozenset({"django", "rest_framework", "auditkit_django", *sys.stdlib_module_names})
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 
 
@@ -19,12 +17,12 @@ class Project:
     """The code that is read for one view: of its own package, of the URLconf's, and whatever is not installed."""
 
     def __init__(self, place: str) -> None:
-        self._packages = {_top(place), _top(str(settings.ROOT_URLCONF))} - _LIBRARIES
+        self._packages = {_top(place), _top(str(settings.ROOT_URLCONF))} - LIBRARIES
 
     def has(self, function: FunctionType) -> bool:
         """Whether ``function`` was written in the project; a library's decorator around it was not."""
-        package = _top(module_of(function))
-        if package in self._packages or package in _LIBRARIES:
+        package = package_of(function)
+        if package in self._packages or package in LIBRARIES:
             return package in self._packages
         return not _INSTALLED & set(PurePath(function.__code__.co_filename).parts)
 

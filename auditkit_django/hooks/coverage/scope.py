@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from types import FunctionType
 from typing import Any, Final
 
-from auditkit_django.hooks.coverage.layers import closure_of, function_in, is_code
+from auditkit_django.hooks.coverage.layers import LIBRARIES, closure_of, function_in, is_code, package_of
 from auditkit_django.hooks.coverage.source import Imported, assigned, body_of, imported_by
 from auditkit_django.hooks.coverage.things import (
     REQUEST,
@@ -34,10 +34,17 @@ _GIVING_THEIR_FIRST: Final = frozenset(
 )
 
 
+#: How far calls are followed to learn what they give.
+_MAX_DEPTH: Final = 2
+
+
 class Scope:
     """The names of one function; with ``owner`` and ``definer`` where it is a method."""
 
-    def __init__(self, function: FunctionType, *, owner: type | None = None, definer: type | None = None) -> None:
+    def __init__(
+        self, function: FunctionType, *, owner: type | None = None, definer: type | None = None, depth: int = 0
+    ) -> None:
+        self._depth = depth
         self.function = function
         self.owner = owner
         self.definer = definer
@@ -86,8 +93,21 @@ class Scope:
             return Instance(callee)
         if isinstance(callee, Method):
             return result_of(callee)
-        function = function_in(callee)
-        return annotated(function, "return") if function is not None else None
+        function = function_in(callee) if is_code(callee) else None
+        if function is None:
+            return None
+        found = annotated(function, "return")
+        return found if found is not None else self._returned_by(function)
+
+    def _returned_by(self, function: FunctionType) -> Thing:
+        """What a function of the same package returns, where it does not say."""
+        package = package_of(function)
+        if self._depth == _MAX_DEPTH or package != package_of(self.function) or package in LIBRARIES:
+            return None
+        scope = Scope(function, depth=self._depth + 1)
+        nodes = (node for statement in scope.body for node in ast.walk(statement))
+        found = (scope.of(node.value) for node in nodes if isinstance(node, ast.Return))
+        return next((thing for thing in found if isinstance(thing, Instance)), None)
 
     def _parameters(self) -> Iterator[tuple[str, Thing]]:
         code = self.function.__code__

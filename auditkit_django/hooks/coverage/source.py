@@ -13,6 +13,8 @@ from importlib.util import resolve_name
 from textwrap import dedent
 from types import CodeType, FunctionType
 
+from auditkit_django.hooks.coverage.layers import LIBRARIES, module_of, package_of
+
 
 @dataclass(frozen=True, slots=True)
 class Imported:
@@ -75,8 +77,8 @@ def imported_by(function: FunctionType, module: str, name: str | None) -> object
     What ``function`` imports: a module, or ``name`` of one. None where that is not loaded, unless it is of the
     function's own project: then it is loaded now, as the function would.
     """
-    own = function.__module__
-    absolute = resolve_name(module, function.__globals__.get("__package__") or own.rpartition(".")[0])
+    own = package_of(function)
+    absolute = resolve_name(module, function.__globals__.get("__package__") or module_of(function).rpartition(".")[0])
     found = _module(absolute, own)
     if name is None or found is None:
         return found
@@ -84,9 +86,9 @@ def imported_by(function: FunctionType, module: str, name: str | None) -> object
 
 
 def _module(name: str, own: str) -> object:
-    if name not in sys.modules and name.partition(".")[0] == own.partition(".")[0]:
+    if name not in sys.modules and name.partition(".")[0] == own and own not in LIBRARIES:
         try:
             import_module(name)
-        except ImportError:
+        except Exception:  # noqa: BLE001  (whatever the host's module does: what cannot be loaded is not known)
             return None
     return sys.modules.get(name)

@@ -12,7 +12,7 @@ import inspect
 import sys
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
@@ -55,12 +55,15 @@ Thing = object | None
 
 def known(value: object) -> Thing:
     """``value``, or None for what would be woken by looking at it (a lazy object, a lazy text)."""
-    kind = type(value)
+    kind, found = type(value), cast("Any", value)
     if issubclass(kind, (LazyObject, Promise)):
         return None
-    if kind.__module__ == "celery.local":  # a task is a proxy until it is used
-        return value._get_current_object()  # type: ignore[attr-defined]
-    return value.func if kind.__module__ == "django.tasks.base" and hasattr(value, "func") else value
+    if kind.__module__ == "celery.local":
+        # A task is a proxy until it is used.
+        found = found._get_current_object()
+    elif kind.__module__ == "django.tasks.base":
+        found = getattr(found, "func", found)
+    return cast("Thing", found)
 
 
 def member(thing: Thing, name: str) -> Thing:
@@ -141,8 +144,8 @@ def result_of(method: Method) -> Thing:
     found = annotated(function, "return") if function is not None else None
     if found is not None:
         return found
-    # get(), filter(), first(), create() of a manager; save() of a form or serializer gives the row too.
-    is_row = issubclass(method.owner, Model) and dotted(function).startswith("django.")
+    # What managers and querysets give is about rows of their model; save() of a form or serializer gives the row.
+    is_row = issubclass(method.owner, Model) and not issubclass(method.definer, Model)
     model = model_of(method.owner) if is_row or getattr(function, "__name__", "") == "save" else None
     return Instance(model) if model is not None else None
 

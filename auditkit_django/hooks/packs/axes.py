@@ -24,6 +24,8 @@ HOOK = "axes"
 
 #: Set while axes clears away what expired, or what a sign-in that succeeded made void: nobody unlocks anything then.
 _is_tidying: ContextVar[bool] = ContextVar("auditkit_axes_is_tidying", default=False)
+#: Left on a request that was refused before its credentials were looked at.
+_REFUSED = "_auditkit_axes_refused"
 
 
 def connect() -> None:
@@ -49,6 +51,7 @@ def connect() -> None:
     )
     for name in ("clean_expired_user_attempts", "reset_user_attempts"):
         setattr(AxesDatabaseHandler, name, _tidying(getattr(AxesDatabaseHandler, name)))
+    AxesProxyHandler.is_allowed = classmethod(_noting(AxesProxyHandler.is_allowed.__func__))
     AxesProxyHandler.reset_attempts = classmethod(_told_reset(AxesProxyHandler.reset_attempts.__func__))
 
 
@@ -72,23 +75,34 @@ def _locked_out(request: Any, username: str | None, ip_address: str | None, **_s
 
 def _is_new(request: Any) -> bool:
     """Whether this attempt locks, or was refused because of a lock that stood before."""
-    from axes.conf import settings
     from axes.helpers import get_failure_limit
 
     failures = request.axes_failures_since_start
     if failures is None:
         # Refused uncounted.
         return False
-    if not settings.AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT:
+    if not getattr(request, _REFUSED, False):
+        # Of attempts at the same moment several may find the limit passed: rather told twice than not at all.
         return True
-    return bool(failures <= get_failure_limit(request, request.axes_credentials))
+    return bool(failures == get_failure_limit(request, request.axes_credentials))
+
+
+def _noting(is_allowed: Callable[..., bool]) -> Callable[..., bool]:
+    @functools.wraps(is_allowed)
+    def noted(cls: Any, request: Any, credentials: Any = None) -> bool:
+        answer = is_allowed(cls, request, credentials)
+        if not answer:
+            setattr(request, _REFUSED, True)
+        return answer
+
+    return noted
 
 
 @follows_on_error
 def _attempts_told(changes: Sequence[RowChange]) -> None:
-    for words, attempts in _locking([change.old for change in changes]):
+    for words, attempts in _locking([change.old for change in changes if change.kind == "deleted"]):
         names = dict.fromkeys(attempt["username"] for attempt in attempts)
-        users = [user for name in names if (user := _user(name)) is not None]
+        users: list[AbstractBaseUser | None] = [user for name in names if (user := _user(name)) is not None]
         for user in users or [None]:
             _unlocked(user, attempts[0]["ip_address"], words)
 

@@ -36,7 +36,8 @@ def connect() -> None:
 
     names = ("user", "group", "permission", "content_type", "object_pk", "content_object")
     watch_models(HOOK, BaseObjectPermission, _told, actions=_ACTIONS, names=names)
-    BaseObjectPermissionManager.bulk_create = _told_bulk_create  # type: ignore[method-assign]
+    manager: Any = BaseObjectPermissionManager
+    manager.bulk_create = _told_bulk_create
 
 
 @functools.wraps(_bulk_create)

@@ -14,6 +14,7 @@ from auditkit_django.drafts import Target
 from auditkit_django.hooks.emitting import emit
 from auditkit_django.hooks.packs.rows import actor_or, load, tenants_of_row, watch_models
 from auditkit_django.hooks.tracking.rows import RowChange
+from auditkit_django.recording.requests import SECRET_PARAMETERS
 
 HOOK = "invitations"
 
@@ -29,6 +30,7 @@ def connect() -> None:
     from invitations.base_invitation import AbstractBaseInvitation
 
     watch_models(HOOK, AbstractBaseInvitation, _told, actions=_ACTIONS, names=("sent", "accepted"))
+    SECRET_PARAMETERS.add(("accept-invite", "key"))
 
 
 def _told(changes: Sequence[RowChange]) -> None:

@@ -97,7 +97,7 @@ def _applications_told(changes: Sequence[RowChange]) -> None:
 
 
 def _application_changes(change: RowChange) -> list[Change]:
-    untold = (_SECRET, change.instance._meta.pk.attname)  # type: ignore[union-attr]
+    untold = (_SECRET, change.instance._meta.pk.attname)
     found = [
         Change(name, shown(change.old.get(name)), shown(new)) for name, new in change.new.items() if name not in untold
     ]
@@ -125,6 +125,7 @@ def _access_tokens_told(changes: Sequence[RowChange]) -> None:
     deleted: list[Any] = [change.instance for change in changes if change.kind == "deleted"]
     # Old ones are swept away by the thousand (cleartokens): they cost no query.
     alive = [one for one in deleted if one.expires > timezone.now() and not _is_of_registration(one)]
+    # One that is being replaced is bound to its refresh token, and need not be looked up.
     if alive and not _is_issuing.get():
         _ended(_unbound(alive))
 

@@ -16,6 +16,7 @@ from auditkit_django.hooks.packs.rows import actor_or, before_and_after, load, w
 from auditkit_django.hooks.tracking.deleting import is_being_deleted
 from auditkit_django.hooks.tracking.rows import RowChange, shown
 from auditkit_django.recording.coercion import name_of
+from auditkit_django.recording.requests import SECRET_PARAMETERS
 
 HOOK = "organizations"
 
@@ -43,6 +44,7 @@ def connect() -> None:
     )
     watch_models(HOOK, base.AbstractBaseOrganizationOwner, _owners_told, actions=_OWNER, names=("organization_user",))
     watch_models(HOOK, base.AbstractBaseInvitation, _invitations_told, actions=_INVITATION, names=())
+    SECRET_PARAMETERS.add(("invitations_register", "guid"))
 
 
 def _organizations_told(changes: Sequence[RowChange]) -> None:

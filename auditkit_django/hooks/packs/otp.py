@@ -47,18 +47,21 @@ def connect() -> None:
     from django_otp.forms import OTPAuthenticationFormMixin
     from django_otp.models import Device
 
-    if any(one.kind == HOOK for one in all_watches()):
-        return
-    for model in apps.get_models():
-        if issubclass(model, Device):
-            if not model._meta.proxy:
-                _watch(model, _devices_told, ("user", "confirmed", *_IDENTITY), related=("user",))
-            _wrap(model, "verify_token", _told_device)
-    if apps.is_installed(_STATIC):
-        _watch(apps.get_model("otp_static", "StaticToken"), _codes_told, ("device", "token"), related=("device__user",))
+    devices = [model for model in apps.get_models() if issubclass(model, Device)]
+    for model in devices:
+        _wrap(model, "verify_token", _told_device)
     _wrap(django_otp, "verify_token", _told_function)
     _wrap(django_otp, "match_token", _told_function)
     _wrap(OTPAuthenticationFormMixin, "clean_otp", _told_form)
+    if any(one.kind == HOOK for one in all_watches()):
+        return
+    for model in devices:
+        if not model._meta.proxy:
+            _watch(model, _devices_told, ("user", "confirmed", *_IDENTITY), related=("user",))
+    if apps.is_installed(_STATIC):
+        from django_otp.plugins.otp_static.models import StaticToken
+
+        _watch(StaticToken, _codes_told, ("device", "token"), related=("device__user",))
 
 
 def name_factor(model: type[Model], namer: Callable[[Any], str]) -> None:
@@ -260,4 +263,8 @@ def _actor(user: Any) -> Any:
 
 
 def _is_static(device: Model) -> bool:
-    return apps.is_installed(_STATIC) and isinstance(device, apps.get_model("otp_static", "StaticDevice"))
+    if not apps.is_installed(_STATIC):
+        return False
+    from django_otp.plugins.otp_static.models import StaticDevice
+
+    return isinstance(device, StaticDevice)

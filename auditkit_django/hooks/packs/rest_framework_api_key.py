@@ -32,8 +32,9 @@ def connect() -> None:
     from rest_framework_api_key.permissions import BaseHasAPIKey
 
     watch_models(HOOK, AbstractAPIKey, _told, actions=_ACTIONS, names=("prefix", "hashed_key", *_SETTINGS))
-    if not hasattr(AbstractAPIKey, "auditkit_id"):
-        AbstractAPIKey.auditkit_id = property(lambda self: self.prefix)
+    model: Any = AbstractAPIKey
+    if not hasattr(model, "auditkit_id"):
+        model.auditkit_id = property(lambda self: self.prefix)
         _teach_finding(BaseAPIKeyManager)
         _teach_permission(BaseHasAPIKey)
 

@@ -27,5 +27,7 @@ def _told(changes: Sequence[RowChange]) -> None:
         if change.kind == "updated":
             continue
         action = "apikey.created" if change.kind == "created" else "apikey.revoked"
-        target = Target("token", f"{token.user._meta.model_name}:{token.user_id}", f"token of {token.user.get_username()}")
+        target = Target(
+            "token", f"{token.user._meta.model_name}:{token.user_id}", f"token of {token.user.get_username()}"
+        )
         emit(HOOK, action, user=token.user, resource=target)

@@ -18,4 +18,6 @@ _PHONES = "two_factor.plugins.phonenumber"
 def connect() -> None:
     """Have phones told as "sms" or "call", whichever they were enrolled for."""
     if apps.is_installed(_PHONES):
-        name_factor(apps.get_model("phonenumber", "PhoneDevice"), lambda device: device.method or "phone")
+        from two_factor.plugins.phonenumber.models import PhoneDevice
+
+        name_factor(PhoneDevice, lambda device: device.method or "phone")

@@ -9,12 +9,13 @@ leads to them. For models that nobody watches the wrapper is one look-up.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import AutoField, Model, QuerySet
 from django.db.transaction import get_connection
 
 from auditkit_django.exceptions import UntrackedError
@@ -32,6 +33,8 @@ from auditkit_django.hooks.tracking.watching import (
     prepare_with,
     tell,
 )
+
+logger = logging.getLogger("auditkit_django")
 
 _update, _raw_delete = QuerySet.update, QuerySet._raw_delete
 _bulk_create, _bulk_update = QuerySet.bulk_create, QuerySet.bulk_update
@@ -82,14 +85,9 @@ def _audited_bulk_create(
     }
     if not active_watches_of(self.model):
         return _bulk_create(self, objs, **given)  # type: ignore[arg-type]
-    if ignore_conflicts:
-        if has_triggers(self.model) and get_connection(_for_write(self)).vendor == "postgresql":
-            return _bulk_create(self, objs, **given)  # type: ignore[arg-type]
-        raise UntrackedError(
-            f"bulk_create: got ignore_conflicts=True for {self.model._meta.label}, which is tracked: which rows were written"
-            " cannot be known; wanted update_conflicts, get_or_create(), triggers, or tracking.suspended(reason) around it"
-        )
     objs, using = list(objs), _for_write(self)
+    if ignore_conflicts:
+        return _create_ignoring(self, objs, given, using=using)
     with transaction.atomic(using=using, savepoint=False):
         standing = _standing(self.model, objs, unique_fields, using=using) if update_conflicts else {}
         with inner(), told_here(using, self.model):
@@ -97,6 +95,46 @@ def _audited_bulk_create(
         changes = [_creation(one, standing, unique_fields, update_fields, using=using) for one in created]
         _tell(self.model, [change for change in changes if change is not None])
         return created
+
+
+def _create_ignoring(queryset: Any, objs: list[Model], given: dict[str, Any], *, using: str) -> list[Model]:
+    """
+    ``bulk_create(ignore_conflicts=True)``, of which nobody says which rows it wrote.
+
+    Refused where a host tracks the model. For hooks and packs, whose models hosts write as they always did, the new rows are
+    told by a unique key that was not there before.
+    """
+    model = queryset.model
+    if has_triggers(model) and get_connection(using).vendor == "postgresql":
+        return _bulk_create(queryset, objs, **given)
+    if any(watch.kind == "track" for watch in active_watches_of(model)):
+        raise UntrackedError(
+            f"bulk_create: got ignore_conflicts=True for {model._meta.label}, which is tracked: which rows were written"
+            " cannot be known; wanted update_conflicts, get_or_create(), triggers, or tracking.suspended(reason) around it"
+        )
+    names = _natural_key(model)
+    if names is None:
+        logger.warning(
+            "auditkit: new rows of %s are not recorded: nothing tells them from those ignored", model._meta.label
+        )
+        return _bulk_create(queryset, objs, **given)
+    with transaction.atomic(using=using, savepoint=False):
+        before = _standing(model, objs, names, using=using)
+        with inner(), told_here(using, model):
+            created = _bulk_create(queryset, objs, **given)
+        rows = _standing(model, objs, names, using=using)
+        new = [_created(row, using=using) for key, row in rows.items() if key not in before]
+        _tell(model, new)
+        return created
+
+
+def _natural_key(model: type[Model]) -> list[str] | None:
+    """Names of fields that together tell the rows apart and are not made by the database; None where there are none."""
+    meta = model._meta
+    single = [[one.attname] for one in meta.concrete_fields if one.unique and not isinstance(one, AutoField)]
+    total = [list(one.fields) for one in meta.total_unique_constraints]
+    several = [*single, *total, *(list(names) for names in meta.unique_together)]
+    return several[0] if several else None
 
 
 @functools.wraps(_bulk_update)
@@ -231,15 +269,18 @@ def _creation(
     using: str,
 ) -> RowChange | None:
     model = type(one)
-    names = names_of(model)
     row = standing.get(_unique_key(one, _unique(model, unique_fields))) if standing else None
     if row is None:
-        new = current(one, names, using=using)
-        state.advance(one, new, using=using)
-        return RowChange(kind="created", instance=one, pk=one.pk, old={}, new=new, operation="QuerySet.bulk_create")
+        return _created(one, using=using)
     touched = _touched_by_upsert(model, update_fields)
     new = current(one, touched, using=using)
     return row_change("updated", row, read(row, touched), new, operation="QuerySet.bulk_create")
+
+
+def _created(one: Model, *, using: str) -> RowChange:
+    new = current(one, names_of(type(one)), using=using)
+    state.advance(one, new, using=using)
+    return RowChange(kind="created", instance=one, pk=one.pk, old={}, new=new, operation="QuerySet.bulk_create")
 
 
 def _touched_by_upsert(model: type[Model], update_fields: Collection[str] | None) -> tuple[str, ...]:

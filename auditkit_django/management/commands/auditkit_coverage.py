@@ -14,7 +14,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from auditkit_django.hooks.coverage import Report, Row, report
+from auditkit_django.hooks.coverage.report import Report, Row, report
 
 _WORDS = {"audited": "yes", "missing": "no", "ignored": "ignored"}
 _STYLES = {"audited": "green", "missing": "bold red", "ignored": "dim"}
@@ -69,7 +69,7 @@ def _fields(found: Report, rows: Sequence[Row]) -> dict[str, object]:
 
 def _fields_of(row: Row) -> dict[str, object]:
     return {
-        "path": row.route.path,
+        "path": row.route.path or "/",
         "name": row.route.name,
         "view": row.view,
         "status": row.status,

@@ -98,6 +98,13 @@ def test_users_made_in_bulk_are_recorded(told: Ask) -> None:
     assert [action for action, *_rest in told()] == ["user.created", "user.created", "permission.granted"]
 
 
+def test_users_that_were_there_are_ignored_and_not_recorded_again(ada: User, told: Ask) -> None:
+    told()
+    User.objects.bulk_create([User(username="ada"), User(username="new")], ignore_conflicts=True)
+    [event] = told(full=True)
+    assert (event.action, event.target_id) == ("user.created", str(User.objects.get(username="new").pk))
+
+
 def test_ones_own_password_is_changed(ada: User, told: Ask, client: Client) -> None:
     ada.is_staff = True
     ada.save()

@@ -42,8 +42,9 @@ def three_down(invoice: Invoice) -> None:
     two_down(invoice)
 
 
-def documents() -> Any:
-    return Document.objects.all()
+def newest() -> Any:
+    documents = Document.objects.order_by("-pk")
+    return documents.first()
 
 
 class Approval:

@@ -16,7 +16,8 @@ _FUNCTIONS = [
     views.through_a_service, views.through_two_services, views.too_deep, views.through_a_decorated_service,
     views.through_a_batch, views.through_an_object, views.through_a_kept_object, views.handed_on,
     views.imported_inside, views.asynchronous, views.asynchronous_in_a_thread, views.tracked_row,
-    views.tracked_rows, views.tracked_through_a_relation, views.tracked_relation, views.untracked_row,
+    views.tracked_rows, views.tracked_through_a_relation, views.tracked_row_of_a_service,
+    views.tracked_relation, views.untracked_row,
     views.only_refusals, views.signs_in, views.own_password, views.accepts_all, views.reads, views.tracked_form,
 ]  # fmt: skip
 _CLASSES = [

@@ -175,6 +175,12 @@ def tracked_through_a_relation(request: HttpRequest, organization: Organization)
 
 
 @require_POST
+def tracked_row_of_a_service(request: HttpRequest) -> HttpResponse:
+    services.newest().delete()
+    return HttpResponse()
+
+
+@require_POST
 def tracked_relation(request: HttpRequest, document: Document) -> HttpResponse:
     document.tags.add(Tag.objects.get())
     return HttpResponse()

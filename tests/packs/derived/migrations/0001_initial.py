@@ -8,163 +8,287 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('auth', '0012_alter_user_first_name_max_length'),
-        ('host', '0001_initial'),
-        ('organizations', '0006_alter_organization_slug'),
+        ("auth", "0012_alter_user_first_name_max_length"),
+        ("host", "0001_initial"),
+        ("organizations", "0006_alter_organization_slug"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Club',
+            name="Club",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='The name of the organization', max_length=200)),
-                ('is_active', models.BooleanField(default=True)),
-                ('created', organizations.fields.AutoCreatedField(default=django.utils.timezone.now, editable=False)),
-                ('modified', organizations.fields.AutoLastModifiedField(default=django.utils.timezone.now, editable=False)),
-                ('slug', organizations.fields.SlugField(blank=True, editable=False, help_text='The name in all lowercase, suitable for URL identification', max_length=200, populate_from='name', unique=True)),
-                ('town', models.CharField(default='', max_length=100)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(help_text="The name of the organization", max_length=200)),
+                ("is_active", models.BooleanField(default=True)),
+                ("created", organizations.fields.AutoCreatedField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "modified",
+                    organizations.fields.AutoLastModifiedField(default=django.utils.timezone.now, editable=False),
+                ),
+                (
+                    "slug",
+                    organizations.fields.SlugField(
+                        blank=True,
+                        editable=False,
+                        help_text="The name in all lowercase, suitable for URL identification",
+                        max_length=200,
+                        populate_from="name",
+                        unique=True,
+                    ),
+                ),
+                ("town", models.CharField(default="", max_length=100)),
             ],
             options={
-                'verbose_name': 'organization',
-                'verbose_name_plural': 'organizations',
-                'ordering': ['name'],
-                'abstract': False,
+                "verbose_name": "organization",
+                "verbose_name_plural": "organizations",
+                "ordering": ["name"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Franchise',
+            name="Franchise",
             fields=[
-                ('organization_ptr', models.OneToOneField(auto_created=True, on_delete=django.db.models.deletion.CASCADE, parent_link=True, primary_key=True, serialize=False, to='organizations.organization')),
-                ('region', models.CharField(default='', max_length=100)),
+                (
+                    "organization_ptr",
+                    models.OneToOneField(
+                        auto_created=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        parent_link=True,
+                        primary_key=True,
+                        serialize=False,
+                        to="organizations.organization",
+                    ),
+                ),
+                ("region", models.CharField(default="", max_length=100)),
             ],
             options={
-                'verbose_name': 'organization',
-                'verbose_name_plural': 'organizations',
-                'ordering': ['name'],
-                'abstract': False,
+                "verbose_name": "organization",
+                "verbose_name_plural": "organizations",
+                "ordering": ["name"],
+                "abstract": False,
             },
-            bases=('organizations.organization',),
+            bases=("organizations.organization",),
         ),
         migrations.CreateModel(
-            name='ClubInvitation',
+            name="ClubInvitation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('guid', models.UUIDField(editable=False)),
-                ('invitee_identifier', models.CharField(help_text='The contact identifier for the invitee, email, phone number, social media handle, etc.', max_length=1000)),
-                ('created', organizations.fields.AutoCreatedField(default=django.utils.timezone.now, editable=False)),
-                ('modified', organizations.fields.AutoLastModifiedField(default=django.utils.timezone.now, editable=False)),
-                ('invited_by', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='%(app_label)s_%(class)s_sent_invitations', to=settings.AUTH_USER_MODEL)),
-                ('invitee', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='%(app_label)s_%(class)s_invitations', to=settings.AUTH_USER_MODEL)),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='organization_invites', to='derived.club')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("guid", models.UUIDField(editable=False)),
+                (
+                    "invitee_identifier",
+                    models.CharField(
+                        help_text="The contact identifier for the invitee, email, phone number, social media handle, etc.",
+                        max_length=1000,
+                    ),
+                ),
+                ("created", organizations.fields.AutoCreatedField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "modified",
+                    organizations.fields.AutoLastModifiedField(default=django.utils.timezone.now, editable=False),
+                ),
+                (
+                    "invited_by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="%(app_label)s_%(class)s_sent_invitations",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "invitee",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="%(app_label)s_%(class)s_invitations",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="organization_invites",
+                        to="derived.club",
+                    ),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='ClubMember',
+            name="ClubMember",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('created', organizations.fields.AutoCreatedField(default=django.utils.timezone.now, editable=False)),
-                ('modified', organizations.fields.AutoLastModifiedField(default=django.utils.timezone.now, editable=False)),
-                ('is_admin', models.BooleanField(default=False)),
-                ('role', models.CharField(default='player', max_length=20)),
-                ('nickname', models.CharField(default='', max_length=20)),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='organization_users', to='derived.club')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='%(app_label)s_%(class)s', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created", organizations.fields.AutoCreatedField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "modified",
+                    organizations.fields.AutoLastModifiedField(default=django.utils.timezone.now, editable=False),
+                ),
+                ("is_admin", models.BooleanField(default=False)),
+                ("role", models.CharField(default="player", max_length=20)),
+                ("nickname", models.CharField(default="", max_length=20)),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="organization_users",
+                        to="derived.club",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="%(app_label)s_%(class)s",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'organization user',
-                'verbose_name_plural': 'organization users',
-                'ordering': ['organization', 'user'],
-                'abstract': False,
-                'unique_together': {('user', 'organization')},
+                "verbose_name": "organization user",
+                "verbose_name_plural": "organization users",
+                "ordering": ["organization", "user"],
+                "abstract": False,
+                "unique_together": {("user", "organization")},
             },
         ),
         migrations.AddField(
-            model_name='club',
-            name='users',
-            field=models.ManyToManyField(related_name='%(app_label)s_%(class)s', through='derived.ClubMember', to=settings.AUTH_USER_MODEL),
+            model_name="club",
+            name="users",
+            field=models.ManyToManyField(
+                related_name="%(app_label)s_%(class)s", through="derived.ClubMember", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.CreateModel(
-            name='ClubOwner',
+            name="ClubOwner",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('created', organizations.fields.AutoCreatedField(default=django.utils.timezone.now, editable=False)),
-                ('modified', organizations.fields.AutoLastModifiedField(default=django.utils.timezone.now, editable=False)),
-                ('organization', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='owner', to='derived.club')),
-                ('organization_user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, to='derived.clubmember')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("created", organizations.fields.AutoCreatedField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "modified",
+                    organizations.fields.AutoLastModifiedField(default=django.utils.timezone.now, editable=False),
+                ),
+                (
+                    "organization",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="owner", to="derived.club"
+                    ),
+                ),
+                (
+                    "organization_user",
+                    models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, to="derived.clubmember"),
+                ),
             ],
             options={
-                'verbose_name': 'organization owner',
-                'verbose_name_plural': 'organization owners',
-                'abstract': False,
+                "verbose_name": "organization owner",
+                "verbose_name_plural": "organization owners",
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='OrganizationKey',
+            name="OrganizationKey",
             fields=[
-                ('id', models.CharField(editable=False, max_length=150, primary_key=True, serialize=False, unique=True)),
-                ('prefix', models.CharField(editable=False, max_length=8, unique=True)),
-                ('hashed_key', models.CharField(editable=False, max_length=150)),
-                ('created', models.DateTimeField(auto_now_add=True, db_index=True)),
-                ('name', models.CharField(default=None, help_text='A free-form name for the API key. Need not be unique. 50 characters max.', max_length=50)),
-                ('revoked', models.BooleanField(blank=True, default=False, help_text='If the API key is revoked, clients cannot use it anymore. (This cannot be undone.)')),
-                ('expiry_date', models.DateTimeField(blank=True, help_text='Once API key expires, clients cannot use it anymore.', null=True, verbose_name='Expires')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='host.organization')),
+                (
+                    "id",
+                    models.CharField(editable=False, max_length=150, primary_key=True, serialize=False, unique=True),
+                ),
+                ("prefix", models.CharField(editable=False, max_length=8, unique=True)),
+                ("hashed_key", models.CharField(editable=False, max_length=150)),
+                ("created", models.DateTimeField(auto_now_add=True, db_index=True)),
+                (
+                    "name",
+                    models.CharField(
+                        default=None,
+                        help_text="A free-form name for the API key. Need not be unique. 50 characters max.",
+                        max_length=50,
+                    ),
+                ),
+                (
+                    "revoked",
+                    models.BooleanField(
+                        blank=True,
+                        default=False,
+                        help_text="If the API key is revoked, clients cannot use it anymore. (This cannot be undone.)",
+                    ),
+                ),
+                (
+                    "expiry_date",
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="Once API key expires, clients cannot use it anymore.",
+                        null=True,
+                        verbose_name="Expires",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="host.organization"),
+                ),
             ],
             options={
-                'verbose_name': 'API key',
-                'verbose_name_plural': 'API keys',
-                'ordering': ('-created',),
-                'abstract': False,
+                "verbose_name": "API key",
+                "verbose_name_plural": "API keys",
+                "ordering": ("-created",),
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='StaffInvitation',
+            name="StaffInvitation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('accepted', models.BooleanField(default=False, verbose_name='accepted')),
-                ('key', models.CharField(max_length=64, unique=True, verbose_name='key')),
-                ('sent', models.DateTimeField(null=True, verbose_name='sent')),
-                ('phone', models.CharField(max_length=30)),
-                ('inviter', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL, verbose_name='inviter')),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='host.organization')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("accepted", models.BooleanField(default=False, verbose_name="accepted")),
+                ("key", models.CharField(max_length=64, unique=True, verbose_name="key")),
+                ("sent", models.DateTimeField(null=True, verbose_name="sent")),
+                ("phone", models.CharField(max_length=30)),
+                (
+                    "inviter",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="inviter",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="host.organization"),
+                ),
             ],
             options={
-                'abstract': False,
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='InvoiceOfGroup',
+            name="InvoiceOfGroup",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='host.invoice')),
-                ('group', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.group')),
-                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("content_object", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="host.invoice")),
+                ("group", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="auth.group")),
+                ("permission", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="auth.permission")),
             ],
             options={
-                'abstract': False,
-                'unique_together': {('group', 'permission', 'content_object')},
+                "abstract": False,
+                "unique_together": {("group", "permission", "content_object")},
             },
         ),
         migrations.CreateModel(
-            name='InvoiceOfUser',
+            name="InvoiceOfUser",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='host.invoice')),
-                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("content_object", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="host.invoice")),
+                ("permission", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="auth.permission")),
+                ("user", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'abstract': False,
-                'unique_together': {('user', 'permission', 'content_object')},
+                "abstract": False,
+                "unique_together": {("user", "permission", "content_object")},
             },
         ),
     ]
