@@ -88,6 +88,8 @@ class AuditkitSettings:
     SECURITY_EVENTS_PER_ADDRESS: int = 10
     #: Networks ("203.0.113.0/24") and addresses that ``SecurityEventsMiddleware`` answers 403.
     BLOCKED_ADDRESSES: Iterable[str] = ()
+    #: Routes that need no event, each with its reason: {"cart:add": "a cart is no record yet"} (name, path, or either with *).
+    COVERAGE_IGNORE: Mapping[str, str] = {}
     #: Install the append-only guards in test databases too (they refuse the flush of ``TransactionTestCase``).
     GUARDS_IN_TESTS: bool = False
 

@@ -33,7 +33,6 @@ from auditkit_django.recording import losses, survival
 from auditkit_django.recording.coercion import actor_from, changes_from, targets_from
 from auditkit_django.recording.encoding import encode_row
 from auditkit_django.recording.idempotency import check_same
-from auditkit_django.signals import event_recorded
 from auditkit_django.tenancy import tenant_key
 
 logger = logging.getLogger("auditkit_django")
@@ -175,8 +174,7 @@ def follow(row: EventRow, *, using: str) -> None:
     """What comes after an event was written: a failure or denial is watched for its rollback, receivers are told."""
     if row.outcome != "success" and get_connection(using).in_atomic_block:
         contexts.survivors().watch(row, using)
-    if event_recorded.has_listeners(Event):
-        event_recorded.send(sender=Event, id=row.id, tenant=row.tenant, action=row.action, outcome=row.outcome)
+    survival.tell(row)
 
 
 def _failed(exc: Exception, *, action: str) -> None:

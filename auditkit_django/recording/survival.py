@@ -18,6 +18,8 @@ from django.db import transaction
 from django.db.transaction import get_connection
 
 from auditkit_django.log.writing import is_broken, write_again
+from auditkit_django.models import Event
+from auditkit_django.signals import event_recorded
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -30,10 +32,11 @@ logger = logging.getLogger("auditkit_django")
 class Survivor:
     """A failure or denial recorded inside an open transaction, until it is known what became of that."""
 
-    __slots__ = ("has_committed", "row", "test", "using")
+    __slots__ = ("has_committed", "is_told", "row", "test", "using")
 
-    def __init__(self, row: EventRow, using: str) -> None:
+    def __init__(self, row: EventRow, using: str, *, is_told: bool) -> None:
         self.row = row
+        self.is_told = is_told
         self.using = using
         self.has_committed = False
         self.test = _test_around(using)
@@ -76,13 +79,13 @@ class Survivors:
 
     def watch(self, row: EventRow, using: str) -> None:
         """Remember ``row``, just written in the open transaction of ``using``."""
-        survivor = Survivor(row, using)
+        survivor = Survivor(row, using, is_told=True)
         transaction.on_commit(survivor, using=using)
         self._waiting.append(survivor)
 
     def keep(self, row: EventRow, using: str) -> None:
         """Remember ``row``, which the broken transaction of ``using`` could not take."""
-        self._waiting.append(Survivor(row, using))
+        self._waiting.append(Survivor(row, using, is_told=False))
 
     def defer(self, write: Callable[[Survivors], None], using: str) -> None:
         """Have ``write`` called, with whoever is to watch its event, once the transaction of ``using`` is over."""
@@ -119,6 +122,8 @@ class Survivors:
                     survivor.write(heir)
                     continue
                 write_again(survivor.row, using=survivor.using)
+                if not survivor.is_told:
+                    tell(survivor.row)
                 if connection.in_atomic_block:
                     # Only a savepoint was rolled back; the transaction around it may follow.
                     heir.watch(survivor.row, survivor.using)
@@ -141,6 +146,12 @@ class _Orphans(threading.local, Survivors):
         while _LEFT:
             self._waiting.append(_LEFT.pop(0))
         super().settle(outer)
+
+
+def tell(row: EventRow) -> None:
+    """Tell receivers of ``event_recorded`` that the event was written."""
+    if event_recorded.has_listeners(Event):
+        event_recorded.send(sender=Event, id=row.id, tenant=row.tenant, action=row.action, outcome=row.outcome)
 
 
 def _test_around(using: str) -> object:

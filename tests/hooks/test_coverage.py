@@ -226,6 +226,20 @@ def test_a_lazy_object_is_not_woken() -> None:
     assert _found_in(view) == ""
 
 
+def test_an_import_that_would_fail_is_no_evidence() -> None:
+    @require_POST
+    def view(request: HttpRequest) -> HttpResponse:
+        from tests.hooks.covered import nowhere  # type: ignore[attr-defined]
+
+        nowhere.tell()
+        from ............nowhere import tell  # noqa: TID252
+
+        tell()
+        return HttpResponse()
+
+    assert _found_in(view) == ""
+
+
 def test_a_route_is_audited_if_all_of_its_methods_are() -> None:
     rows = _by_name(_report())
     assert (rows["DecoratedMethod"].status, rows["DecoratedMethod"].missing) == ("missing", ("DELETE",))

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from auditkit_django.models import Event
 
 
+@pytest.fixture(autouse=True)
+def _before(db: None) -> set[UUID]:
+    """What is there before the test: guardian makes its anonymous user when it migrates."""
+    return set(Event.objects.values_list("id", flat=True))
+
+
 @pytest.fixture
-def recorded(db: None) -> Callable[..., list[dict[str, Any]]]:
+def recorded(_before: set[UUID]) -> Callable[..., list[dict[str, Any]]]:
     """All events of the test so far as dicts, oldest first, without those of ``but`` (action prefixes)."""
-    # guardian makes its anonymous user when it migrates, before any test.
-    before = set(Event.objects.values_list("id", flat=True))
 
     def read(*, only: str = "", but: tuple[str, ...] = ()) -> list[dict[str, Any]]:
         return [
             {"tenant": event.tenant, "action": event.action, "outcome": event.outcome, **event.disclosed()}
             for event in Event.objects.order_by("recorded_at", "id")
-            if event.id not in before and event.action.startswith(only) and not event.action.startswith(but or ("-",))
+            if event.id not in _before
+            and event.action.startswith(only)
+            and not event.action.startswith(but or ("-",))
         ]
 
     return read

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
-from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 
+from auditkit_django.conf import settings
 from auditkit_django.hooks.coverage.routes import Route
 
 
@@ -22,7 +22,7 @@ def ignored() -> Mapping[str, str]:
     Raises:
         ImproperlyConfigured: The setting is no dict, or an entry has no reason.
     """
-    found = getattr(django_settings, "AUDITKIT", {}).get("COVERAGE_IGNORE", {})
+    found = settings.COVERAGE_IGNORE
     if not isinstance(found, Mapping):
         raise ImproperlyConfigured(f"AUDITKIT['COVERAGE_IGNORE']: got {type(found).__name__}, wanted a dict")
     without = sorted(str(key) for key, reason in found.items() if not isinstance(reason, str) or not reason.strip())

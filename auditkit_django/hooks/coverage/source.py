@@ -78,7 +78,12 @@ def imported_by(function: FunctionType, module: str, name: str | None) -> object
     function's own project: then it is loaded now, as the function would.
     """
     own = package_of(function)
-    absolute = resolve_name(module, function.__globals__.get("__package__") or module_of(function).rpartition(".")[0])
+    try:
+        absolute = resolve_name(
+            module, function.__globals__.get("__package__") or module_of(function).rpartition(".")[0]
+        )
+    except ImportError:
+        return None
     found = _module(absolute, own)
     if name is None or found is None:
         return found

@@ -33,6 +33,8 @@ _HARMLESS: Final = frozenset(
         "django.views.generic.base.RedirectView",
         "django.views.i18n.set_language",
         "django.views.static.serve",
+        "django_otp.plugins.otp_totp.admin.TOTPDeviceAdmin.config_view",
+        "django_otp.plugins.otp_totp.admin.TOTPDeviceAdmin.qrcode_view",
     }
 )
 #: The admin's views of a model, and what must be allowed for each to change anything.

@@ -77,14 +77,10 @@ def _is_new(request: Any) -> bool:
     """Whether this attempt locks, or was refused because of a lock that stood before."""
     from axes.helpers import get_failure_limit
 
-    failures = request.axes_failures_since_start
-    if failures is None:
-        # Refused uncounted.
-        return False
     if not getattr(request, _REFUSED, False):
         # Of attempts at the same moment several may find the limit passed: rather told twice than not at all.
         return True
-    return bool(failures == get_failure_limit(request, request.axes_credentials))
+    return bool(request.axes_failures_since_start == get_failure_limit(request, request.axes_credentials))
 
 
 def _noting(is_allowed: Callable[..., bool]) -> Callable[..., bool]:

@@ -62,7 +62,7 @@ def connect() -> None:
     watch_models(HOOK, application, _applications_told, actions=_APPLICATION_ACTIONS, exclude=_CLOCKS)
     watch_models(HOOK, grant, _grants_told, actions=("integration.installed",), names=("application",))
     watch_models(HOOK, access, _access_tokens_told, actions=_TOKEN_ACTIONS, names=("expires",))
-    watch_models(HOOK, refresh, _refresh_tokens_told, actions=_TOKEN_ACTIONS, names=("revoked",))
+    watch_models(HOOK, refresh, _refresh_tokens_told, actions=_TOKEN_ACTIONS, names=("revoked", "access_token"))
     save_bearer_token = OAuth2Validator.save_bearer_token
     if not hasattr(save_bearer_token, "auditkit_original"):
         OAuth2Validator.save_bearer_token = _issuing(save_bearer_token)
@@ -122,20 +122,24 @@ def _access_tokens_told(changes: Sequence[RowChange]) -> None:
         token: Any = change.instance
         if change.kind == "created" and token.source_refresh_token_id is None and not _is_of_registration(token):
             _issued(token)
-    deleted: list[Any] = [change.instance for change in changes if change.kind == "deleted"]
-    # Old ones are swept away by the thousand (cleartokens): they cost no query.
-    alive = [one for one in deleted if one.expires > timezone.now() and not _is_of_registration(one)]
-    # One that is being replaced is bound to its refresh token, and need not be looked up.
-    if alive and not _is_issuing.get():
-        _ended(_unbound(alive))
+    ended: list[Any] = [change.instance for change in changes if change.kind == "deleted"]
+    ended = [one for one in ended if not _is_of_registration(one)]
+    if ended and not _is_issuing.get():
+        _ended(_good(ended))
 
 
 def _refresh_tokens_told(changes: Sequence[RowChange]) -> None:
+    from oauth2_provider.models import get_access_token_model
+
     if _is_issuing.get():
         return
+    # Where the access token goes along, or went before, that has told it.
     was_good = [change for change in changes if change.kind != "created" and change.old.get("revoked") is None]
-    revoked = [change.instance for change in was_good if change.kind == "updated"]
-    _ended([*revoked, *_exchangeable([change.instance for change in was_good if change.kind == "deleted"])])
+    revoked = [one.instance for one in was_good if one.kind == "updated" and one.new.keys() == {"revoked"}]
+    deleted = [one.instance for one in was_good if one.kind == "deleted"]
+    access = get_access_token_model()
+    alone: list[Any] = [one for one in deleted if not is_being_deleted(access, one.access_token_id)]  # type: ignore[attr-defined]
+    _ended([*(one for one in revoked if one.access_token_id is not None), *_exchangeable(alone)])  # type: ignore[attr-defined]
 
 
 def _is_of_registration(token: Any) -> bool:
@@ -145,15 +149,20 @@ def _is_of_registration(token: Any) -> bool:
     return "DCR_REGISTRATION_SCOPE" in DEFAULTS and token.scope == oauth2_settings.DCR_REGISTRATION_SCOPE
 
 
-def _unbound(tokens: Sequence[Any]) -> list[Any]:
-    """Those of ``tokens`` that are still there and end with no refresh token, which would be told by itself."""
+def _good(tokens: Sequence[Any]) -> list[Any]:
+    """Those access tokens that still open something, by themselves or by the refresh token that was issued with them."""
     from oauth2_provider.models import get_access_token_model, get_refresh_token_model
 
-    keys = [token.pk for token in tokens]
-    bound = get_refresh_token_model()._base_manager.filter(access_token__in=keys).values("access_token")
-    rows = get_access_token_model()._base_manager.filter(pk__in=keys).exclude(pk__in=bound)
-    standing = set(rows.values_list("pk", flat=True))
-    return [token for token in tokens if token.pk in standing]
+    keys, now = [token.pk for token in tokens], timezone.now()
+    bound = get_refresh_token_model()._base_manager.filter(access_token__in=keys)
+    revoked_at = dict(bound.values_list("access_token", "revoked"))
+    # The toolkit may delete one twice, through its ID token and by itself.
+    standing = set(get_access_token_model()._base_manager.filter(pk__in=keys).values_list("pk", flat=True))
+    return [
+        token
+        for token in tokens
+        if token.pk in standing and (revoked_at[token.pk] is None if token.pk in revoked_at else token.expires > now)
+    ]
 
 
 def _exchangeable(tokens: Sequence[Any]) -> list[Any]:

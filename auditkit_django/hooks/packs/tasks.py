@@ -41,10 +41,11 @@ def connect() -> None:
     signals.task_finished.connect(follows_on_error(_finished), weak=False, dispatch_uid="auditkit.tasks.finished")
 
 
-def _started(*, sender: type[BaseTaskBackend], task_result: TaskResult[..., Any], **_: object) -> None:
+def _started(*, task_result: TaskResult[..., Any], **_: object) -> None:
     from auditkit_django.recording import travelling
 
-    if not issubclass(sender, ImmediateBackend):
+    # Not the sender: of some workers that is the class of the backend, of others the backend.
+    if not isinstance(task_result.task.get_backend(), ImmediateBackend):
         # Some workers tell of the end of a task only, and not of an attempt that is to be repeated.
         travelling.end_abandoned()
     travelling.begin(travelling.run_of(task_result.task.module_path, task_result.id))

@@ -1,0 +1,1 @@
+"""What hosts are given for their own tests: captured events, expected events, and the pytest plugin."""
