@@ -26,7 +26,7 @@ def test_the_tests_of_the_example_project_pass_and_are_some() -> None:
     assert run.returncode == 0, run.stderr
     count = re.search(r"Ran (\d+) tests", run.stderr)
     assert count is not None, run.stderr
-    assert int(count[1]) >= 15, run.stderr
+    assert int(count[1]) >= 30, run.stderr
 
 
 def test_the_example_project_has_no_open_check() -> None:
@@ -36,4 +36,9 @@ def test_the_example_project_has_no_open_check() -> None:
 
 def test_the_example_project_has_all_its_migrations() -> None:
     run = _manage("makemigrations", "--check", "--dry-run", "northwind")
+    assert run.returncode == 0, run.stdout
+
+
+def test_every_route_of_the_example_project_that_changes_something_is_audited() -> None:
+    run = _manage("auditkit_coverage", "--only-missing", "--fail-under", "100")
     assert run.returncode == 0, run.stdout

@@ -25,57 +25,63 @@ __all__ = ["Call", "audited"]
 _T = TypeVar("_T")
 
 
-def audited(
-    action: str | Callable[[Call], str],
-    *,
-    resource: Any = None,
-    tenant: Any = None,
-    actor: Any = None,
-    metadata: Any = None,
-    changes: Any = None,
-    targets: Any = None,
-    on: On = "always",
-    methods: Iterable[str] | None = None,
-    before: Callable[[Call], object] | None = None,
-    after: Callable[[Call], object] | None = None,
-) -> Callable[[_T], _T]:
-    """
-    Record ``action`` for each call of the decorated view class, view, method, function, coroutine or generator function.
+class _Audited:
+    """What ``@audited`` and ``@audited.read`` are."""
 
-    ``resource``, ``tenant``, ``actor``, ``metadata``, ``changes``, ``targets`` and ``action`` are values, paths into the
-    call ("args.project", "result.instance", "self.object", "kwargs.pk", "request.user") or callables of one
-    :class:`Call`; so are the members of a ``metadata`` dict. They are asked after the call. Tenant and actor default from
-    the context. ``on="success"`` leaves failures and denials out. ``methods`` limits a view to requests of those HTTP
-    methods. ``before`` and ``after`` are called with the :class:`Call`, before it and before it is recorded.
+    #: The reading of a sensitive record; repeats within minutes collapse (docs/data-access.md).
+    read = staticmethod(read)
 
-    An audited call that records the same action and outcome inside of another one is recorded once, by the inner one.
+    def __call__(
+        self,
+        action: str | Callable[[Call], str],
+        *,
+        resource: Any = None,
+        tenant: Any = None,
+        actor: Any = None,
+        metadata: Any = None,
+        changes: Any = None,
+        targets: Any = None,
+        on: On = "always",
+        methods: Iterable[str] | None = None,
+        before: Callable[[Call], object] | None = None,
+        after: Callable[[Call], object] | None = None,
+    ) -> Callable[[_T], _T]:
+        """
+        Record ``action`` for each call of the decorated view class, view, method, function, coroutine or generator function.
 
-    Raises:
-        TypeError: Something other than a function or a view class is decorated.
-        ValueError: ``on`` or a method is none that there is.
-    """
-    audit = Audit(
-        action=action,
-        resource=resource,
-        tenant=tenant,
-        actor=actor,
-        metadata=metadata,
-        changes=changes,
-        targets=targets,
-        on=_checked_on(on),
-        methods=_checked_methods(methods),
-        before=before,
-        after=after,
-    )
+        ``resource``, ``tenant``, ``actor``, ``metadata``, ``changes``, ``targets`` and ``action`` are values, paths into the
+        call ("args.project", "result.instance", "self.object", "kwargs.pk", "request.user") or callables of one
+        :class:`Call`; so are the members of a ``metadata`` dict. They are asked after the call. Tenant and actor default from
+        the context. ``on="success"`` leaves failures and denials out. ``methods`` limits a view to requests of those HTTP
+        methods. ``before`` and ``after`` are called with the :class:`Call`, before it and before it is recorded.
 
-    def decorate(decorated: _T) -> _T:
-        return cast("_T", _decorated(audit, decorated))
+        An audited call that records the same action and outcome inside of another one is recorded once, by the inner one.
 
-    return decorate
+        Raises:
+            TypeError: Something other than a function or a view class is decorated.
+            ValueError: ``on`` or a method is none that there is.
+        """
+        audit = Audit(
+            action=action,
+            resource=resource,
+            tenant=tenant,
+            actor=actor,
+            metadata=metadata,
+            changes=changes,
+            targets=targets,
+            on=_checked_on(on),
+            methods=_checked_methods(methods),
+            before=before,
+            after=after,
+        )
+
+        def decorate(decorated: _T) -> _T:
+            return cast("_T", _decorated(audit, decorated))
+
+        return decorate
 
 
-#: ``@audited.read``: the reading of a sensitive record; repeats within minutes collapse (docs/data-access.md).
-audited.read = read  # type: ignore[attr-defined]
+audited = _Audited()
 
 
 def _decorated(audit: Audit, decorated: Any) -> Any:

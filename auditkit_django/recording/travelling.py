@@ -77,7 +77,6 @@ def issue_ticket(*, bound_to: str) -> str | None:
     context = current()
     if context is None:
         return None
-    parcel: dict[str, object]
     try:
         parcel = _parcel_wherever(context)
     except Exception as exc:

@@ -65,6 +65,7 @@ class Row:
     outcome_url: str
     sentence: str
     actor: Party | None
+    on_behalf_of: Party | None
     targets: tuple[Party, ...]
 
     @property
@@ -123,6 +124,7 @@ def row_of(event: ListedEvent, links: Links) -> Row:
         outcome_url=links.to("events", {"outcome": event.outcome}),
         sentence=visible(event.summary),
         actor=party_of(event.actor, links, role="actor"),
+        on_behalf_of=party_of(event.on_behalf_of, links, role="actor"),
         targets=tuple(filter(None, (party_of(target, links, role="target") for target in event.targets))),
     )
 

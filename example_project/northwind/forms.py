@@ -77,6 +77,8 @@ class CodeForm(forms.Form):
         code = "".join(self.cleaned_data["code"].split())
         verified = django_otp.verify_token(self.device.user, self.device.persistent_id, code)
         if verified is None:
+            # The field is shown empty, for the next one.
+            self.data = {}
             raise forms.ValidationError("That code is not right, or was used already. Wait for the next one.")
         self.device = verified
         return code

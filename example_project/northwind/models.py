@@ -132,8 +132,7 @@ class ApiKey(models.Model):
 
 @track(
     tenant="organization",
-    # Archiving has actions of its own (services).
-    exclude=["id", "archived", "created_at"],
+    fields=["name", "client", "budget"],  # archiving has actions of its own (services)
     actions={"created": "project.created", "updated": "project.updated", "deleted": "project.deleted"},
 )
 class Project(models.Model):

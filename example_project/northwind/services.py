@@ -44,9 +44,7 @@ def sign_up(*, organization: str, name: str, email: str, password: str) -> User:
 @audited("member.invited", resource="result", tenant="args.organization", metadata={"role": "args.role"})
 def invite(organization: Organization, *, email: str, role: str) -> Invitation:
     """An open invitation for ``email``."""
-    return Invitation.objects.create(
-        organization=organization, email=email, role=role, token=secrets.token_urlsafe(24)
-    )
+    return Invitation.objects.create(organization=organization, email=email, role=role, token=secrets.token_urlsafe(24))
 
 
 @audited(

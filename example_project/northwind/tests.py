@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
+from django.contrib.auth import SESSION_KEY
+from django.contrib.auth.models import User
+from django.core import mail
 from django.test import Client, TestCase
 from django.test.utils import override_settings
 
 from auditkit_django import auditlog
 from example_project.northwind import services
+from example_project.northwind.demo.authenticator import Authenticator
 from example_project.northwind.models import ApiKey, Invitation, Membership, Organization, Project
 from example_project.northwind.rights import Role
 
@@ -71,8 +76,8 @@ class FlowTests(Case):
         self.assertEqual(
             actions(self.acme),
             [
-                "org.created",
                 "user.created",
+                "org.created",
                 "member.joined",
                 "auth.login.succeeded",
                 "member.invited",
@@ -81,7 +86,7 @@ class FlowTests(Case):
                 "auth.login.succeeded",
                 "member.role.changed",
                 "apikey.created",
-                "data.record.created",
+                "project.created",
                 "data.exported",
             ],
         )
@@ -116,11 +121,11 @@ class FlowTests(Case):
         self.assertEqual(
             actions(self.acme)[-5:],
             [
-                "data.record.created",
+                "project.created",
                 "data.record.viewed",
                 "project.archived",
                 "project.restored",
-                "data.record.deleted",
+                "project.deleted",
             ],
         )
 
@@ -159,6 +164,132 @@ class SignInTests(Case):
         self.assertEqual(actions(self.acme)[-2:], ["auth.logout", "auth.login.succeeded"])
 
 
+class TwoStepTests(Case):
+    """The second factor."""
+
+    def enrol(self) -> Authenticator:
+        """The owner's app, set up in the page."""
+        self.owner.post("/security/")
+        page = self.owner.get("/security/two-step/").content.decode()
+        found = re.search(r"secret=([A-Z2-7]+)", page)
+        assert found is not None, "the page must show the secret"
+        authenticator = Authenticator(found[1])
+        self.assertRedirects(self.owner.post("/security/two-step/", {"code": authenticator.code()}), "/security/")
+        return authenticator
+
+    def give_password(self) -> Client:
+        """A browser in which the owner gave the right password."""
+        client = Client()
+        answer = client.post("/sign-in/?next=/o/acme/keys/", {"username": "mara@acme.example", "password": PASSWORD})
+        self.assertRedirects(answer, "/sign-in/code/")
+        return client
+
+    def test_the_password_alone_signs_nobody_in(self) -> None:
+        self.enrol()
+        before = actions(self.acme)
+        client = self.give_password()
+        self.assertNotIn(SESSION_KEY, client.session)
+        self.assertEqual(client.get("/o/acme/").status_code, 302)
+        self.assertEqual(actions(self.acme), before)
+
+    def test_the_code_signs_in_and_leads_on(self) -> None:
+        authenticator = self.enrol()
+        answer = self.give_password().post("/sign-in/code/", {"code": authenticator.code()})
+        self.assertRedirects(answer, "/o/acme/keys/", fetch_redirect_response=False)
+        self.assertEqual(actions(self.acme)[-2:], ["mfa.factor.enrolled", "auth.login.succeeded"])
+
+    def test_a_wrong_code_is_recorded(self) -> None:
+        authenticator = self.enrol()
+        answer = self.give_password().post("/sign-in/code/", {"code": authenticator.wrong_code()})
+        self.assertContains(answer, "not right")
+        event = auditlog.list(tenant=self.acme).events[0]
+        self.assertEqual((event.action, event.outcome), ("mfa.challenge.failed", "failure"))
+
+    def test_a_password_is_good_for_ten_minutes(self) -> None:
+        self.enrol()
+        client = self.give_password()
+        session = client.session
+        session["northwind_waits_for_code"] |= {"at": time.time() - 601}
+        session.save()
+        self.assertRedirects(client.get("/sign-in/code/"), "/sign-in/")
+
+    def test_turning_it_off_is_recorded_and_the_password_is_enough_again(self) -> None:
+        self.enrol()
+        self.owner.post("/security/two-step/remove/")
+        answer = Client().post("/sign-in/", {"username": "mara@acme.example", "password": PASSWORD})
+        self.assertRedirects(answer, "/", fetch_redirect_response=False)
+        self.assertEqual(actions(self.acme)[-2:], ["mfa.factor.removed", "auth.login.succeeded"])
+
+
+class PasswordTests(Case):
+    """Changing a password, and forgetting it."""
+
+    def test_a_changed_password_is_recorded_once(self) -> None:
+        values = {"old_password": PASSWORD, "new_password1": "louder-harbor-43", "new_password2": "louder-harbor-43"}
+        self.assertRedirects(self.owner.post("/security/password/", values), "/security/")
+        self.assertEqual(actions(self.acme)[-2:], ["auth.login.succeeded", "auth.password.changed"])
+
+    def test_a_forgotten_one_is_set_anew_with_the_link_of_the_mail(self) -> None:
+        client = Client()
+        client.post("/sign-in/forgotten/", {"email": "mara@acme.example"})
+        found = re.search(r"http://testserver(\S+)", str(mail.outbox[0].body))
+        assert found is not None, "the mail must bring the link"
+        form = client.get(found[1])["Location"]
+        answer = client.post(form, {"new_password1": "louder-harbor-43", "new_password2": "louder-harbor-43"})
+        self.assertRedirects(answer, "/sign-in/")
+        self.assertEqual(actions(self.acme)[-2:], ["auth.password.reset_requested", "auth.password.reset"])
+        self.assertContains(client.get(found[1]), "This link does not work")
+
+    def test_an_unknown_address_gets_no_mail_and_the_same_answer(self) -> None:
+        answer = Client().post("/sign-in/forgotten/", {"email": "nobody@acme.example"})
+        self.assertRedirects(answer, "/sign-in/forgotten/sent/")
+        self.assertEqual(mail.outbox, [])
+
+
+class SupportTests(Case):
+    """Northwind's people, who may act as customers'."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.support, self.mara = Client(), User.objects.get(username="mara@acme.example")
+        address = "support@northwind.example"
+        person = User.objects.create_user(address, address, first_name="Northwind", is_staff=True)
+        self.support.force_login(person)
+
+    def act_as_mara(self) -> None:
+        """Begin to act as Acme's owner."""
+        self.support.post("/hijack/acquire/", {"user_pk": self.mara.pk})
+
+    def test_what_support_does_names_both(self) -> None:
+        self.act_as_mara()
+        self.assertContains(self.support.get("/o/acme/"), "You act as Mara Lind.")
+        self.support.post("/o/acme/projects/", {"name": "Atlas", "client": "", "budget": "1"})
+        self.support.post("/hijack/release/")
+        ended, created, started = auditlog.list(tenant=self.acme).events[:3]
+        self.assertEqual(
+            [event.action for event in (started, created, ended)],
+            ["session.impersonation.started", "project.created", "session.impersonation.ended"],
+        )
+        assert created.actor is not None
+        assert created.on_behalf_of is not None
+        self.assertEqual(created.actor["email"], "support@northwind.example")
+        self.assertEqual(created.on_behalf_of["email"], "mara@acme.example")
+
+    def test_support_is_kept_from_passwords_and_second_factors(self) -> None:
+        self.act_as_mara()
+        for page in ("", "password/", "two-step/"):
+            with self.subTest(page):
+                self.assertEqual(self.support.get(f"/security/{page}").status_code, 403)
+
+    def test_customers_have_no_support_page_and_act_as_nobody(self) -> None:
+        self.assertEqual(self.owner.get("/support/").status_code, 404)
+        self.assertEqual(self.stranger.post("/hijack/acquire/", {"user_pk": self.mara.pk}).status_code, 403)
+
+    def test_people_are_found_by_their_organization(self) -> None:
+        self.assertContains(self.support.get("/support/?q=globex"), "gus@globex.example")
+        self.assertNotContains(self.support.get("/support/?q=globex"), "mara@acme.example")
+
+
 class ApiTests(Case):
     """Programs with a key."""
 
@@ -173,7 +304,7 @@ class ApiTests(Case):
         self.assertEqual(self.ask(secret, name="Atlas", budget=5), 201)
         event = auditlog.list(tenant=self.acme).events[0]
         assert event.actor is not None
-        self.assertEqual((event.action, event.actor["type"]), ("data.record.created", "api_key"))
+        self.assertEqual((event.action, event.actor["type"]), ("project.created", "api_key"))
 
     def test_a_missing_scope_and_a_revoked_key_are_recorded(self) -> None:
         secret = self.create_key("projects:read")

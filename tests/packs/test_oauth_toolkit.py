@@ -470,6 +470,34 @@ def test_a_token_without_a_refresh_token_is_revoked_with_its_row(
     assert (event["action"], event["actor"]) == ("session.revoked", {"type": "system"})
 
 
+def _delete_and_revoke() -> None:
+    """As signing out through OpenID Connect does."""
+    refresh, (access, again) = RefreshToken.objects.get(), (AccessToken.objects.get(), AccessToken.objects.get())
+    access.delete()
+    again.delete()
+    refresh.revoke()
+
+
+def _outlive() -> None:
+    """As most access tokens do: the refresh token is what is left to revoke."""
+    AccessToken.objects.update(expires=timezone.now() - timedelta(hours=1))
+    RefreshToken.objects.get().revoke()
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(_delete_and_revoke, id="both tokens ended one by one"),
+        pytest.param(_outlive, id="revoked after the access token expired"),
+        pytest.param(lambda: RefreshToken.objects.all().delete(), id="row of the refresh token deleted"),
+        pytest.param(lambda: AccessToken.objects.all().delete(), id="row of the access token deleted"),
+    ],
+)
+def test_a_session_ends_once_however_its_tokens_end(let_in: Any, recorded: Recorded, end: Callable[[], Any]) -> None:
+    end()
+    assert [event["action"] for event in recorded(only="session")] == ["session.revoked"]
+
+
 def test_expired_tokens_are_cleared_away_in_silence(
     let_in: Any, recorded: Recorded, all_on: None, monkeypatch: Any
 ) -> None:

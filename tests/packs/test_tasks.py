@@ -158,12 +158,12 @@ def run_one(alias: str, name: str, task_id: str, args: list[Any], kwargs: dict[s
         worker_ids=["1"],
         **times,
     )
-    backend = type(task_backends[alias])
-    task_started.send(backend, task_result=result)
+    # Some send the backend and some its class.
+    task_started.send(task_backends[alias], task_result=result)
     with suppress(PermissionDenied):
         kept.call(*([TaskContext(task_result=result)] if kept.takes_context else []), *args, **kwargs)
     if finishes:
-        task_finished.send(backend, task_result=result)
+        task_finished.send(type(task_backends[alias]), task_result=result)
         assert current() is None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth import BACKEND_SESSION_KEY, get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 
@@ -35,9 +35,11 @@ def connect() -> None:
     user_logged_out.connect(_logged_out, dispatch_uid="auditkit_django.logged_out")
 
 
-def method_of(user: AbstractBaseUser) -> str:
+def method_of(user: AbstractBaseUser, request: Any = None) -> str:
     """How ``user`` signed in: "password", "sso", or the class of the backend that let them in."""
-    backend = str(getattr(user, "backend", ""))
+    # Of a user who did not come from authenticate() Django keeps the backend in the session alone.
+    session = getattr(request, "session", None)
+    backend = str(getattr(user, "backend", "") or (session.get(BACKEND_SESSION_KEY, "") if session is not None else ""))
     return method_in_use.get() or _METHODS.get(backend) or backend.rpartition(".")[2] or "unknown"
 
 
@@ -56,9 +58,9 @@ def claimed_user(credentials: Mapping[str, Any]) -> AbstractBaseUser | None:
 
 
 @follows_on_error
-def _logged_in(user: AbstractBaseUser, **_signal: Any) -> None:
+def _logged_in(user: AbstractBaseUser, request: Any = None, **_signal: Any) -> None:
     if not is_told_elsewhere.get():
-        emit("auth", "auth.login.succeeded", user=user, actor=user, metadata={"method": method_of(user)})
+        emit("auth", "auth.login.succeeded", user=user, actor=user, metadata={"method": method_of(user, request)})
 
 
 @follows_on_error

@@ -30,7 +30,7 @@ _REFUSED = "_auditkit_axes_refused"
 
 def connect() -> None:
     """Hear of locks, and watch for the deletion of what locks."""
-    from axes.handlers.database import AxesDatabaseHandler
+    from axes.handlers import database
     from axes.handlers.proxy import AxesProxyHandler
     from axes.models import AccessAttempt
     from axes.signals import user_locked_out
@@ -50,7 +50,9 @@ def connect() -> None:
         )
     )
     for name in ("clean_expired_user_attempts", "reset_user_attempts"):
-        setattr(AxesDatabaseHandler, name, _tidying(getattr(AxesDatabaseHandler, name)))
+        # Up to axes 7 functions that the module imports, since then methods of its handler.
+        owner: Any = database if hasattr(database, name) else database.AxesDatabaseHandler
+        setattr(owner, name, _tidying(getattr(owner, name)))
     AxesProxyHandler.is_allowed = classmethod(_noting(AxesProxyHandler.is_allowed.__func__))
     AxesProxyHandler.reset_attempts = classmethod(_told_reset(AxesProxyHandler.reset_attempts.__func__))
 

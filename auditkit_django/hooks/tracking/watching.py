@@ -82,7 +82,8 @@ class Watch:
             raise ImproperlyConfigured(
                 f"track {self.model._meta.label}: got the field {name!r}, wanted one of {', '.join(known)}"
             ) from None
-        if not one.concrete:
+        # Since Django 6.1 a many-to-many field is not concrete; only the other side of one is made by Django.
+        if one.auto_created or not (one.concrete or one.many_to_many):
             raise ImproperlyConfigured(
                 f"track {self.model._meta.label}: {name!r} is the other side of a relation, wanted a field of the model"
             )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
+from urllib.parse import quote
 
+from django.core import mail
 from django.core.management import call_command
 from django.test import Client
 
+from example_project.northwind.demo.authenticator import Authenticator
 from example_project.northwind.demo.browser import Browser
 from example_project.northwind.demo.cast import PASSWORD, SCRIPT, Company, Person
 from example_project.northwind.models import ApiKey, Invitation, Membership, Plan, Project
@@ -86,8 +89,42 @@ def be_attacked(stage: Stage, person: Person, *, ip: str) -> None:
 def change_password(stage: Stage, person: Person) -> None:
     browser = stage.browser(person)
     values = {"old_password": browser.password, "new_password1": PASSWORD, "new_password2": PASSWORD}
-    browser.post("/password/", values)
+    browser.post("/security/password/", values)
     browser.password = PASSWORD
+
+
+def forget_password(stage: Stage, person: Person) -> None:
+    """Ask for a link, and set the password that everybody has with it; signed in again another time."""
+    browser = stage.browser(person)
+    browser.start_anew()
+    browser.post("/sign-in/forgotten/", {"email": person.email})
+    found = re.search(r"/sign-in/reset/\S+", str(mail.outbox[-1].body))
+    assert found is not None, "the mail must bring the link"
+    form = browser.get(found[0], status=302)["Location"]
+    browser.post(form, {"new_password1": PASSWORD, "new_password2": PASSWORD})
+    browser.password = PASSWORD
+
+
+def enrol(stage: Stage, person: Person) -> None:
+    """Begin to use two-step sign-in."""
+    browser = stage.browser(person)
+    browser.post("/security/")
+    page = browser.get("/security/two-step/").content.decode()
+    found = re.search(r"secret=([A-Z2-7]+)", page)
+    assert found is not None, "the page must show the secret"
+    browser.authenticator = Authenticator(found[1])
+    browser.post("/security/two-step/", {"code": browser.authenticator.code()})
+
+
+def stop_two_step(stage: Stage, person: Person) -> None:
+    """The phone is gone; the password is enough again."""
+    stage.browser(person).post("/security/two-step/remove/")
+    stage.browser(person).authenticator = None
+
+
+def mistype_code(stage: Stage, person: Person) -> None:
+    """The right password, and a wrong code."""
+    stage.browser(person).mistype_code()
 
 
 def invite(stage: Stage, person: Person, *, email: str, role: str) -> None:
@@ -222,6 +259,16 @@ def be_refused(stage: Stage, person: Person) -> None:
 def housekeeping(stage: Stage, person: Person) -> None:
     """The nightly job; nobody asked for it."""
     call_command("expire_invitations", stdout=_Silent())
+
+
+def act_as(stage: Stage, person: Person, *, customer: Person, deeds: Sequence[Callable[[Stage, Person], None]]) -> None:
+    """``person``, of support, does something as ``customer`` and stops again."""
+    browser = stage.browser(person)
+    browser.get("/support/?q=" + quote(stage.company.name))
+    browser.post("/hijack/acquire/", {"user_pk": stage.membership(customer).user_id})
+    for deed in deeds:
+        deed(stage, person)
+    browser.post("/hijack/release/", {"next": "/support/"})
 
 
 class _Silent:

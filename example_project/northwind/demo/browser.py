@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
+from example_project.northwind.demo.authenticator import Authenticator
 from example_project.northwind.demo.cast import Person
 
 #: Shorter than the product's sessions last.
@@ -26,6 +27,7 @@ class Browser:
     def __init__(self, person: Person) -> None:
         self.person = person
         self.password = person.first_password
+        self.authenticator: Authenticator | None = None
         self._signed_in_at: datetime | None = None
         self._client = self._new_client(person.ip)
 
@@ -46,11 +48,20 @@ class Browser:
         """Send a form; 302 is the answer to one that was accepted."""
         return self._checked(self._client.post(path, dict(values or {})), path, status)
 
+    def start_anew(self) -> None:
+        """Without the cookies that were there: signed out, as far as this browser goes."""
+        self._client, self._signed_in_at = self._new_client(self.person.ip), None
+
     def sign_in(self) -> None:
         """With the right password, and without the cookies of an older session."""
-        self._client = self._new_client(self.person.ip)
-        self.post("/sign-in/", {"username": self.person.email, "password": self.password})
+        self.start_anew()
+        self._give_password()
+        if self.authenticator is not None:
+            self.post("/sign-in/code/", {"code": self.authenticator.code()})
         self.has_signed_in()
+
+    def _give_password(self) -> None:
+        self.post("/sign-in/", {"username": self.person.email, "password": self.password})
 
     def has_signed_in(self) -> None:
         """Remember the session that signing up or joining began."""
@@ -61,6 +72,13 @@ class Browser:
         client = self._new_client(ip or self.person.ip)
         answer = client.post("/sign-in/", {"username": self.person.email, "password": "not-the-password"})
         self._checked(answer, "/sign-in/", 200)
+
+    def mistype_code(self) -> None:
+        """The right password and a wrong code; whoever was signed in here is not any more."""
+        assert self.authenticator is not None, f"{self.person.email} has no two-step sign-in"
+        self.start_anew()
+        self._give_password()
+        self.post("/sign-in/code/", {"code": self.authenticator.wrong_code()}, status=200)
 
     def sign_out(self) -> None:
         """End the session."""

@@ -50,6 +50,11 @@ class Company:
         return next(person for person in self.people if person.name.startswith(f"{first_name} "))
 
 
+#: Northwind's own, a customer of nobody: may act as customers' people.
+SUPPORT: Final = Person(
+    name="Northwind Support", email="support@northwind.example", ip="192.0.2.250", user_agent=_LINUX, role="support"
+)
+
 #: One auditor for both: signed in once, she switches between the two, and each log has only its own events of hers.
 _RUTH = Person(
     name="Ruth Okafor",
@@ -81,7 +86,14 @@ ACME: Final = Company(
             role="admin",
             first_day=1,
         ),
-        Person(name="Priya Raman", email="priya@acme-robotics.example", ip="192.0.2.35", user_agent=_MAC, first_day=2),
+        Person(
+            name="Priya Raman",
+            email="priya@acme-robotics.example",
+            ip="192.0.2.35",
+            user_agent=_MAC,
+            first_day=2,
+            first_password=f"{PASSWORD}-first",
+        ),
         Person(
             name="Jonas Weber",
             email="jonas@acme-robotics.example",
@@ -131,7 +143,12 @@ HARBOR: Final = Company(
             first_password=f"{PASSWORD}-first",
         ),
         Person(
-            name="Leila Haddad", email="leila@blueharbor.example", ip="203.0.113.31", user_agent=_WINDOWS, first_day=2
+            name="Leila Haddad",
+            email="leila@blueharbor.example",
+            ip="203.0.113.31",
+            user_agent=_WINDOWS,
+            first_day=2,
+            first_password=f"{PASSWORD}-first",
         ),
         Person(
             name="Marcus Lee", email="marcus@blueharbor.example", ip="2001:db8:b0::2a", user_agent=_PHONE, first_day=4

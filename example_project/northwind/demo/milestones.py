@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from example_project.northwind.demo import acts
+from example_project.northwind.demo.cast import SUPPORT
 from example_project.northwind.demo.story import Story
 from example_project.northwind.models import Plan
 
@@ -30,7 +31,7 @@ def everybody_joins(story: Story) -> None:
 
 
 def acme(story: Story) -> None:
-    """Acme Robotics grows, tightens its settings, is attacked, and parts with a colleague."""
+    """Acme Robotics grows, tightens its settings, is attacked, asks for help, and parts with a colleague."""
     person = story.stage.company.person
     mara, tomas, priya, jonas = person("Mara"), person("Tomás"), person("Priya"), person("Jonas")
     sync, report = "Nightly sync", "Quarterly report"
@@ -45,6 +46,10 @@ def acme(story: Story) -> None:
     story.on(44, 2.7, acts.create_key, priya, name=report, scopes=["projects:read"])
     story.unattended(46, 15.0, acts.call_api, priya, key=report, project="Report 2", status=403)
     story.on(52, 1.3, acts.secure, mara, mfa=True, domain="acme-robotics.example")
+    story.on(53, 0.9, acts.enrol, tomas)
+    story.on(53, 2.4, acts.enrol, priya)
+    story.unattended(57, 0.5, acts.mistype_code, tomas)
+    story.on(57, 0.52, acts.view_project, tomas)
     story.on(58, 0.8, acts.change_password, mara)
     story.on(60, 2.1, acts.rotate_key, tomas, name=sync)
     story.on(
@@ -52,11 +57,14 @@ def acme(story: Story) -> None:
     )
     for attempt in range(6):
         story.unattended(74, 18.2 + attempt / 60, acts.be_attacked, mara, ip="198.51.100.201")
+    story.on(70, 3.4, acts.act_as, SUPPORT, customer=priya, deeds=[acts.view_project, acts.edit_project])
     story.on(75, 0.4, acts.view_trail, mara, query="?action=auth.login.failed")
     story.on(80, 7.9, acts.remove, mara, who=jonas)
     story.on(80, 8.1, acts.revoke_key, mara, name=report)
     for night in range(81, 84):
         story.unattended(night, 15.0, acts.call_api, priya, key=report, status=401)
+    story.on(87, 1.5, acts.stop_two_step, priya)
+    story.unattended(88, 0.3, acts.forget_password, priya)
     story.on(95, 2.9, acts.rename, mara, name="Acme Robotics GmbH")
     story.on(104, 6.0, acts.change_role, tomas, of=priya, role="member")
     story.on(112, 4.0, acts.export_projects, person("Ruth"))
@@ -79,7 +87,9 @@ def blue_harbor(story: Story) -> None:
     story.on(5, 2.5, acts.create_key, hannah, name=feed, scopes=["projects:read", "projects:write"])
     story.unattended(8, 5.0, acts.call_api, hannah, key=feed, project="Feed: Meridian", status=201)
     story.on(15, 3.0, acts.secure, hannah, mfa=True, domain="blueharbor.example")
+    story.on(16, 0.6, acts.enrol, hannah)
     story.on(22, 1.4, acts.change_password, hannah)
+    story.unattended(26, 0.2, acts.forget_password, leila)
     story.on(28, 2.0, acts.change_role, daniel, of=leila, role="admin")
     story.on(34, 5.5, acts.be_refused, marcus)
     story.on(40, 4.0, acts.invite, leila, email="intern@blueharbor.example", role="member")
@@ -87,6 +97,8 @@ def blue_harbor(story: Story) -> None:
     for attempt in range(4):
         story.unattended(59, 14.0 + attempt / 30, acts.be_attacked, hannah, ip="198.51.100.23")
     story.on(60, 0.5, acts.view_trail, hannah, query="?outcome=failure")
+    for attempt in range(3):
+        story.unattended(61, 14.0 + attempt / 60, acts.mistype_code, hannah)
     story.on(63, 3.5, acts.rotate_key, leila, name=feed)
     story.on(71, 2.0, acts.secure, daniel, mfa=True, domain="blueharbor.example", networks="203.0.113.0/24")
     story.on(84, 6.2, acts.change_role, daniel, of=leila, role="member")
@@ -95,6 +107,7 @@ def blue_harbor(story: Story) -> None:
     story.on(98, 1.0, acts.revoke_key, hannah, name=feed)
     story.unattended(98, 5.0, acts.call_api, hannah, key=feed, status=401)
     story.on(99, 1.0, acts.create_key, hannah, name="Lab results feed 2", scopes=["projects:write"])
+    story.on(108, 2.2, acts.act_as, SUPPORT, customer=marcus, deeds=[acts.view_project])
     story.on(113, 3.0, acts.export_projects, person("Ruth"))
     story.on(119, 4.4, acts.invite, hannah, email="claire@blueharbor.example", role="admin")
     story.on(120, 2.0, acts.view_trail, daniel)

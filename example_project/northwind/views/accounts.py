@@ -8,12 +8,14 @@ from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views import View
+from django.views.decorators.http import require_safe
 
 from example_project.northwind import services
 from example_project.northwind.forms import PersonForm, SignUpForm
 from example_project.northwind.models import Invitation, Membership
 
 
+@require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """The first organization, for staff the support page, for nobody yet the way in."""
     if not request.user.is_authenticated:

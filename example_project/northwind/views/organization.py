@@ -6,7 +6,7 @@ from django.contrib import messages
 from django.forms import Form, model_to_dict
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from auditkit_django import auditlog
 from example_project.northwind import services
@@ -16,6 +16,7 @@ from example_project.northwind.models import Invitation, Membership
 from example_project.northwind.rights import Right
 
 
+@require_safe
 @members_only()
 def dashboard(request: HttpRequest, membership: Membership) -> HttpResponse:
     """Figures, and what happened last for those who may see it."""

@@ -48,7 +48,7 @@ class ProjectPage(MemberPage):
 
     change_right = Right.EDIT_PROJECTS
 
-    @audited("data.record.viewed", resource="result.context_data.project", on="success")
+    @audited.read(resource="result.context_data.project")
     def get(self, request: HttpRequest, *, project_id: int, **_url: object) -> HttpResponse:
         """The values, to read or to change."""
         project = _project(self.membership, project_id)

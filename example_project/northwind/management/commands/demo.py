@@ -14,6 +14,7 @@ from django.db import connection
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
+from django_otp.plugins.otp_totp.models import TOTPDevice
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -21,9 +22,10 @@ from rich.table import Table
 
 from auditkit_django import auditlog
 from auditkit_django.log.append import append_all
-from example_project.northwind.demo.cast import COMPANIES, PASSWORD, STAFF
+from example_project.northwind.demo.cast import COMPANIES, PASSWORD, STAFF, SUPPORT
 from example_project.northwind.models import Membership, Organization
 from example_project.northwind.rights import Right
+from example_project.northwind.second_factor import secret_of
 
 
 class Command(BaseCommand):
@@ -94,6 +96,7 @@ def _print_report(console: Console, address: str) -> None:
     console.print(f"  Password    [bold]{PASSWORD}[/]  (the same for everybody)\n")
     console.print(_logs())
     console.print(_people())
+    console.print(_second_factors())
 
 
 def _logs() -> Table:
@@ -114,7 +117,16 @@ def _people() -> Table:
     for member in members.order_by("organization__name", "joined_at"):
         sees = "yes" if member.may(Right.VIEW_TRAIL) else "404"
         table.add_row(member.user.email, member.get_role_display(), member.organization.name, sees)
+    table.add_row(SUPPORT.email, "Support", "of Northwind", reverse("support"))
     table.add_row(STAFF, "Staff", "of Northwind", reverse("admin:index"))
+    return table
+
+
+def _second_factors() -> Table:
+    """Who needs a code after the password, and the secret for an authenticator app of yours."""
+    table = Table("Two-step sign-in", "Secret for your authenticator app", box=SIMPLE_HEAD)
+    for device in TOTPDevice.objects.filter(confirmed=True).select_related("user").order_by("pk"):
+        table.add_row(device.user.email, secret_of(device))
     return table
 
 
