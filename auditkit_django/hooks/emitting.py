@@ -28,7 +28,13 @@ _P = ParamSpec("_P")
 
 #: Off in the catalogue's recommended set, and recorded by hooks all the same: their issue is to miss nothing of it.
 _ON_IN_HOOKS: Final = frozenset(
-    {"auth.password.reset_requested", "auth.sso.failed", "mfa.recovery_code.used", "user.updated"}
+    {
+        "auth.password.reset_requested",
+        "auth.sso.failed",
+        "integration.removed",
+        "mfa.recovery_code.used",
+        "user.updated",
+    }
 )
 
 

@@ -108,7 +108,9 @@ def _clean_target(target: Target, notes: Notes) -> dict[str, object]:
 
 def _clean_change(change: Change, notes: Notes) -> dict[str, object]:
     field = clean_text(change.field, path="changes", notes=notes, limit=128)
-    if change.is_redacted or is_secret_name(field, notes.rules):
+    # Facts about a secret are kept: that it is asked for, or is not there.
+    is_fact = all(value is None or type(value) is bool for value in (change.old, change.new))
+    if change.is_redacted or (not is_fact and is_secret_name(field, notes.rules)):
         if not change.is_redacted:
             notes.add("redacted", f"changes.{field}")
         return {"field": field, "redacted": True}

@@ -118,7 +118,8 @@ def build_draft(
         tenant = context.resolve_tenant()
     key = tenant_key(tenant)
     recorded_at = timezone.now()
-    behalf = on_behalf_of if on_behalf_of is not None or context is None else context.resolve_on_behalf_of()
+    used = context.resolve_on_behalf_of() if on_behalf_of is None and context is not None else None
+    behalf = on_behalf_of if on_behalf_of is not None else used
     if metadata is not None and not isinstance(metadata, Mapping):
         raise MalformedError(f"metadata: got {type(metadata).__name__}, wanted a dict")
     draft = EventDraft(
@@ -128,7 +129,7 @@ def build_draft(
         category=words.category,
         severity=words.severity if severity is None else cast("Severity", _one_of(severity, SEVERITIES, "severity")),
         outcome=words.outcome if outcome is None else cast("Outcome", _one_of(outcome, OUTCOMES, "outcome")),
-        actor=_actor(actor, context),
+        actor=_actor(actor, context, used),
         occurred_at=recorded_at if occurred_at is None else _checked_time(occurred_at, recorded_at),
         recorded_at=recorded_at,
         on_behalf_of=None if behalf is None else actor_from(behalf),
@@ -206,9 +207,12 @@ def _words_of(name: str, unknown_action: str) -> _Words:
     return _Words(name, name.partition(".")[0], "info", "success")
 
 
-def _actor(actor: object, context: contexts.Context | None) -> Actor:
+def _actor(actor: object, context: contexts.Context | None, used: Actor | None) -> Actor:
     if actor is not None:
-        return actor_from(actor)
+        given = actor_from(actor)
+        if context is None or used is None or (given.type, given.id) != (used.type, used.id):
+            return given
+        # A view that passes request.user need not know of impersonation: whose identity is only used does not act.
     return context.resolve_actor() if context is not None else actor_from("system")
 
 

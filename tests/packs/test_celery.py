@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from asgiref.sync import async_to_sync
 from celery import Celery, chain, chord, group, signals
+from celery.app.trace import trace_task
 from celery.beat import Scheduler
 from celery.contrib.testing.worker import start_worker
 from celery.worker import state
@@ -146,7 +147,7 @@ def enqueue(request: HttpRequest, org: str = "") -> HttpResponse:
             task.delay()
             raise LookupError("for another reason")
     else:
-        task.delay()
+        task.delay(**({"tenant": request.GET["tenant"]} if "tenant" in request.GET else {}))
     return HttpResponse("enqueued")
 
 
@@ -274,6 +275,34 @@ def test_the_next_task_of_the_worker_has_nothing_of_the_one_before(runs: Runs, r
     assert event["actor"] == {"type": "system"}
     assert "on_behalf_of" not in event
     assert event["context"].keys() == {"source", "task", "task_id"}
+
+
+def test_what_is_around_a_worker_is_not_of_its_tasks(db: None, recorded: Read) -> None:
+    from auditkit_django import auditlog
+    from auditkit_django.recording.context import current
+
+    with auditlog.context(actor="user:9", on_behalf_of="user:8", request_id="req-9") as around:
+        trace_task(act, "17", [], {"tenant": "acme"}, {"id": "17", "delivery_info": {}}, app=app)
+        assert current() is around
+    event = told(recorded)
+    assert event["actor"] == {"type": "system"}
+    assert "on_behalf_of" not in event
+    assert event["context"] == {"source": "task", "task": "host.act", "task_id": "17"}
+
+
+def test_a_run_that_was_never_ended_is_ended_by_the_next(db: None, recorded: Read) -> None:
+    from django.db import transaction
+
+    from auditkit_django import auditlog
+    from auditkit_django.recording.context import current
+
+    signals.task_prerun.send(sender=act, task_id="16", task=act, args=[], kwargs={})
+    with contextlib.suppress(PermissionDenied), transaction.atomic():
+        auditlog.event("org.updated", outcome="denied", tenant="acme")
+        raise PermissionDenied("no")
+    trace_task(act, "17", [], {"tenant": "acme"}, {"id": "17", "delivery_info": {}}, app=app)
+    assert current() is None
+    assert [event["context"]["task_id"] for event in recorded(only="org.updated")] == ["16", "17"]
 
 
 def test_a_denial_survives_the_rollback_of_its_task(runs: Runs, recorded: Read) -> None:
@@ -454,11 +483,13 @@ def test_where_who_enqueues_cannot_be_told_nobody_is_made_up(
     client.force_login(ada)
     settings.AUDITKIT = {**settings.AUDITKIT, "ACTOR_RESOLVER": broken_resolver}
     client.get("/o/acme/enqueue/")
+    client.get("/o/acme/enqueue/", {"tenant": "acme"})
     client.get("/o/acme/enqueue/", {"task": "host.explicit"})
-    runs.wait("host.act", "host.explicit")
+    runs.wait("host.act", "host.act", "host.explicit")
     assert told(recorded)["actor"] == {"type": "service", "id": "mailer"}
     assert "who enqueues host.act:" in caplog.text
-    assert "tenant: unknown, because of LookupError where this task was enqueued" in caplog.text
+    for missing in ("tenant", "actor"):
+        assert f"{missing}: unknown, because of LookupError where this task was enqueued" in caplog.text
 
 
 def test_where_failures_are_logged_an_event_without_its_actor_is_counted_as_lost(
@@ -522,9 +553,10 @@ def test_the_largest_header_is_within_its_bound() -> None:
     assert 4096 < len(issued.encode()) <= MAX_TEXT
 
 
-def test_without_a_context_nothing_is_added_to_a_message(published: list[dict[str, Any]]) -> None:
+def test_without_a_context_nothing_is_in_a_message(published: list[dict[str, Any]]) -> None:
     act.delay()
-    assert HEADER not in published[0]
+    act.apply_async(headers={HEADER: "that of another task, passed on"})
+    assert [HEADER in headers for headers in published] == [False, False]
 
 
 @pytest.fixture

@@ -127,6 +127,19 @@ def test_a_context_inside_of_the_request_keeps_both(
     assert people(event) == ("Rita Root", "Ada Lovelace")
 
 
+def test_an_actor_who_is_given_by_the_identity_is_the_impersonator(
+    support: Client, ada: User, recorded: Recorded, rf: RequestFactory
+) -> None:
+    begin(support, ada)
+    request = rf.get("/")
+    request.session = support.session
+    request.user = ada
+    with auditlog.context(request=request, tenant="acme"):
+        auditlog.event("org.updated", actor=request.user)
+        auditlog.event("org.updated", actor="service:importer")
+    assert [event["actor"].get("name") for event in recorded(only="org")] == ["Rita Root", None]
+
+
 def test_an_impersonation_out_of_another_is_of_who_began_the_first(
     support: Client, ada: User, grace: User, recorded: Recorded
 ) -> None:
@@ -158,7 +171,9 @@ def test_signing_out_ends_it(support: Client, ada: User, grace: User, recorded: 
     ada.save()
     begin(support, ada)
     begin(support, grace)
-    support.logout()
+    support.post(reverse("account_logout"))
+    [left] = recorded(only="auth.logout")
+    assert people(left) == ("Rita Root", "Grace Hopper")
     ended = recorded(only="session.impersonation.ended")
     assert [(people(event), event["targets"][0]["name"]) for event in ended] == [
         (("Rita Root", "Ada Lovelace"), "Grace Hopper"),

@@ -16,6 +16,7 @@ from auditkit_django import auditlog
 from auditkit_django.drafts import ANONYMOUS, SYSTEM, Actor
 from auditkit_django.exceptions import MalformedError
 from auditkit_django.models import Event
+from auditkit_django.recording import context as contexts
 from auditkit_django.recording.context import current, current_facts
 from auditkit_django.recording.requests import client_ip, request_id_of
 from tests.host.models import Organization
@@ -139,6 +140,24 @@ def test_impersonation_keeps_both(acme: Organization, ada: Any, client: Client) 
         assert recorded(on_behalf_of="user:explicit").on_behalf_of == {"type": "user", "id": "explicit"}
         with auditlog.context(actor="user:1"):
             assert recorded().on_behalf_of == {"type": "user", "id": "outer"}
+
+
+@pytest.mark.django_db
+def test_who_impersonates_acts_and_the_identity_is_kept(
+    acme: Organization, ada: Any, rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = rf.get("/")
+    request.user = ada
+    monkeypatch.setattr(contexts, "IMPERSONATION_RESOLVERS", [lambda _: None, lambda _: ("user:staff", ada)])
+    with auditlog.context(request=request):
+        assert recorded().actor == {"type": "user", "id": "staff"}
+        assert (recorded(actor=ada).actor or {})["id"] == "staff"
+        assert (recorded(actor="service:importer").actor or {})["id"] == "importer"
+        assert (recorded(actor=ada, on_behalf_of=ada).actor or {})["id"] == str(ada.pk)
+        with auditlog.context(source="deeper"):
+            event = recorded()
+            assert (event.actor or {})["id"] == "staff"
+            assert (event.on_behalf_of or {})["id"] == str(ada.pk)
 
 
 @pytest.mark.django_db

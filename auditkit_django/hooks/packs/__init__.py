@@ -47,7 +47,7 @@ PACKS: tuple[Pack, ...] = (
     Pack(name="guardian", app="guardian"),
     Pack(name="rest_framework_api_key", app="rest_framework_api_key"),
     Pack(name="rest_framework_token", app="rest_framework.authtoken"),
-    Pack(name="simplejwt", app=("rest_framework_simplejwt", "rest_framework_simplejwt.token_blacklist")),
+    Pack(name="simplejwt", module="rest_framework_simplejwt"),
     Pack(name="oauth_toolkit", app="oauth2_provider"),
     Pack(name="hijack", app="hijack"),
     Pack(name="waffle", app="waffle"),

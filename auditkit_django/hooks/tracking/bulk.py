@@ -32,6 +32,7 @@ from auditkit_django.hooks.tracking.watching import (
     names_of,
     prepare_with,
     tell,
+    written_watches_of,
 )
 
 logger = logging.getLogger("auditkit_django")
@@ -83,7 +84,7 @@ def _audited_bulk_create(
         "update_fields": update_fields,
         "unique_fields": unique_fields,
     }
-    if not active_watches_of(self.model):
+    if not written_watches_of(self.model):
         return _bulk_create(self, objs, **given)  # type: ignore[arg-type]
     objs, using = list(objs), _for_write(self)
     if ignore_conflicts:
@@ -178,7 +179,7 @@ def _audited_raw_delete(self: Any, using: str) -> int:
 
 def _touched(model: type[Model], names: Iterable[str]) -> tuple[str, ...]:
     """Attribute names of the watched fields among ``names``; empty where nobody watches or nobody would be told."""
-    if not active_watches_of(model):
+    if not written_watches_of(model):
         return ()
     fields = {one.name: one.attname for one in fields_of(model).values()}
     attnames = set(fields.values())

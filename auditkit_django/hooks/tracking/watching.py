@@ -137,6 +137,11 @@ def active_watches_of(model: type[Model]) -> tuple[Watch, ...]:
     return tuple(one for one in found if one.is_active())
 
 
+def written_watches_of(model: type[Model]) -> tuple[Watch, ...]:
+    """Those of :func:`active_watches_of` that want to know of more than deletions."""
+    return tuple(one for one in active_watches_of(model) if one.narrow is None)
+
+
 def names_of(model: type[Model]) -> tuple[str, ...]:
     """Attribute names of all watched fields of ``model``."""
     names = _names.get(model)
@@ -179,6 +184,8 @@ def inner() -> Iterator[None]:
 
 def tell(changes: Sequence[RowChange], watch: Watch) -> None:
     """Hand the watched part of ``changes`` to the sink, all at once."""
+    if watch.narrow is not None and changes and changes[0].kind != "deleted":
+        return
     if changes and len(watches_of(type(changes[0].instance))) > 1:
         told: Sequence[RowChange] = [one for change in changes if (one := _watched_part(change, watch)) is not None]
     else:
