@@ -25,9 +25,7 @@ def recorded(_before: set[UUID]) -> Callable[..., list[dict[str, Any]]]:
         return [
             {"tenant": event.tenant, "action": event.action, "outcome": event.outcome, **event.disclosed()}
             for event in Event.objects.order_by("recorded_at", "id")
-            if event.id not in _before
-            and event.action.startswith(only)
-            and not event.action.startswith(but or ("-",))
+            if event.id not in _before and event.action.startswith(only) and not event.action.startswith(but or ("-",))
         ]
 
     return read

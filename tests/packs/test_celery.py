@@ -538,11 +538,14 @@ def test_text_that_no_broker_could_take_is_repaired() -> None:
     assert json.loads(issued.encode().decode().rpartition(":")[0])["actor"]["name"] == "Ada\ufffd\ufffd"
 
 
-def test_the_largest_header_is_within_its_bound() -> None:
+@pytest.mark.parametrize("oversize", ["truncate", "reject"])
+def test_the_largest_header_is_within_its_bound(settings: Any, oversize: str) -> None:
     from auditkit_django import auditlog
     from auditkit_django.drafts import Actor
     from auditkit_django.recording.travelling import MAX_TEXT, issue_ticket
 
+    # What is to be rejected is an event, and nothing that is enqueued.
+    settings.AUDITKIT = {**settings.AUDITKIT, "OVERSIZE": oversize}
     widest = "\N{GRINNING FACE}"
     actor = Actor(widest * 64, widest * 128, "\x01" * 1000, "\x01" * 1000)
     with auditlog.context(

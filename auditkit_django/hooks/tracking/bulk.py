@@ -61,7 +61,7 @@ def _audited_update(self: Any, **kwargs: Any) -> int:
         for keys in _chunks(_locked_keys(self, using=using)):
             instances = reading.locked(_by_key(self.model, keys), touched, using=using)
             with inner(), told_here(using, self.model):
-                count += _update(self.filter(pk__in=keys), **kwargs)
+                count += _update(reading.with_keys(self, keys), **kwargs)
             _tell_updates(self.model, instances, kwargs, touched, using=using)
         # Django checks the names of the fields and answers 0 where there are no rows.
         return count or _update(self.filter(pk__in=()), **kwargs)
@@ -208,14 +208,13 @@ def _locked_keys(queryset: Any, *, using: str) -> list[Any]:
 
 
 def _by_key(model: Any, keys: Sequence[Any]) -> QuerySet[Any]:
-    rows: QuerySet[Any] = model._base_manager.filter(pk__in=keys)
-    return rows
+    return reading.with_keys(model._base_manager.all(), keys)
 
 
 def _read_through(queryset: Any, keys: Sequence[Any], fields: Sequence[str], *, using: str) -> list[Any]:
     """The rows with ``keys`` among those that ``queryset`` stands for."""
     if queryset.query.where or queryset.query.is_sliced:
-        keys = list(queryset.using(using).filter(pk__in=keys).order_by().values_list("pk", flat=True))
+        keys = list(reading.with_keys(queryset.using(using), keys).order_by().values_list("pk", flat=True))
     return reading.locked(_by_key(queryset.model, keys), fields, using=using)
 
 
@@ -226,8 +225,8 @@ def _tell_updates(
     asked = [name for name in touched if name not in values]
     rows = {}
     if asked:
-        keys = [one.pk for one in instances]
-        rows = {row.pop("pk"): row for row in model._base_manager.using(using).filter(pk__in=keys).values("pk", *asked)}
+        found = _by_key(model, [one.pk for one in instances]).using(using)
+        rows = {row.pop("pk"): row for row in found.values("pk", *asked)}
     plain = {name: value for name, value in values.items() if name in touched}
     changes = [
         row_change("updated", one, read(one, touched), plain | rows.get(one.pk, {}), operation="QuerySet.update")

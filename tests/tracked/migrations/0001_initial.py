@@ -6,113 +6,139 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('host', '0001_initial'),
+        ("host", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Document',
+            name="Document",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('title', models.CharField(max_length=100)),
-                ('total', models.IntegerField(default=0)),
-                ('price', models.DecimalField(decimal_places=2, default=0, max_digits=8)),
-                ('due', models.DateField(null=True)),
-                ('data', models.JSONField(default=dict)),
-                ('file', models.FileField(blank=True, upload_to='')),
-                ('blob', models.BinaryField(default=b'')),
-                ('iban', models.CharField(blank=True, max_length=40)),
-                ('api_token', models.CharField(blank=True, max_length=80)),
-                ('noise', models.IntegerField(default=0)),
-                ('touched_at', models.DateTimeField(auto_now=True)),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='host.organization')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("title", models.CharField(max_length=100)),
+                ("total", models.IntegerField(default=0)),
+                ("price", models.DecimalField(decimal_places=2, default=0, max_digits=8)),
+                ("due", models.DateField(null=True)),
+                ("data", models.JSONField(default=dict)),
+                ("file", models.FileField(blank=True, upload_to="")),
+                ("blob", models.BinaryField(default=b"")),
+                ("iban", models.CharField(blank=True, max_length=40)),
+                ("api_token", models.CharField(blank=True, max_length=80)),
+                ("noise", models.IntegerField(default=0)),
+                ("touched_at", models.DateTimeField(auto_now=True)),
+                (
+                    "organization",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="host.organization"),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Country',
+            name="Country",
             fields=[
-                ('code', models.CharField(max_length=2, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=40)),
+                ("code", models.CharField(max_length=2, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=40)),
             ],
         ),
         migrations.CreateModel(
-            name='Folder',
+            name="Folder",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=40)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=40)),
             ],
         ),
         migrations.CreateModel(
-            name='Tag',
+            name="Tag",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=40)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=40)),
             ],
         ),
         migrations.CreateModel(
-            name='Account',
+            name="Account",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('holder', models.CharField(max_length=100)),
-                ('balance', models.DecimalField(decimal_places=2, default=0, max_digits=12)),
-                ('visits', models.IntegerField(default=0)),
-                ('is_open', models.BooleanField(default=True)),
-                ('opened_at', models.DateTimeField(null=True)),
-                ('data', models.JSONField(default=dict)),
-                ('scan', models.BinaryField(default=b'')),
-                ('iban', models.CharField(blank=True, max_length=40)),
-                ('api_token', models.CharField(blank=True, max_length=80)),
-                ('touched_at', models.DateTimeField(auto_now=True)),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='host.organization')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("holder", models.CharField(max_length=100)),
+                ("balance", models.DecimalField(decimal_places=2, default=0, max_digits=12)),
+                ("visits", models.IntegerField(default=0)),
+                ("is_open", models.BooleanField(default=True)),
+                ("opened_at", models.DateTimeField(null=True)),
+                ("data", models.JSONField(default=dict)),
+                ("scan", models.BinaryField(default=b"")),
+                ("iban", models.CharField(blank=True, max_length=40)),
+                ("api_token", models.CharField(blank=True, max_length=80)),
+                ("touched_at", models.DateTimeField(auto_now=True)),
+                (
+                    "organization",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="host.organization"),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Contract',
+            name="Contract",
             fields=[
-                ('document_ptr', models.OneToOneField(auto_created=True, on_delete=django.db.models.deletion.CASCADE, parent_link=True, primary_key=True, serialize=False, to='tracked.document')),
-                ('counterparty', models.CharField(blank=True, max_length=40)),
+                (
+                    "document_ptr",
+                    models.OneToOneField(
+                        auto_created=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        parent_link=True,
+                        primary_key=True,
+                        serialize=False,
+                        to="tracked.document",
+                    ),
+                ),
+                ("counterparty", models.CharField(blank=True, max_length=40)),
             ],
-            bases=('tracked.document',),
+            bases=("tracked.document",),
         ),
         migrations.CreateModel(
-            name='Lease',
+            name="Lease",
             fields=[
-                ('document_ptr', models.OneToOneField(auto_created=True, on_delete=django.db.models.deletion.CASCADE, parent_link=True, primary_key=True, serialize=False, to='tracked.document')),
-                ('months', models.IntegerField(default=12)),
+                (
+                    "document_ptr",
+                    models.OneToOneField(
+                        auto_created=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        parent_link=True,
+                        primary_key=True,
+                        serialize=False,
+                        to="tracked.document",
+                    ),
+                ),
+                ("months", models.IntegerField(default=12)),
             ],
-            bases=('tracked.document',),
+            bases=("tracked.document",),
         ),
         migrations.CreateModel(
-            name='DocumentProxy',
-            fields=[
-            ],
+            name="DocumentProxy",
+            fields=[],
             options={
-                'proxy': True,
-                'indexes': [],
-                'constraints': [],
+                "proxy": True,
+                "indexes": [],
+                "constraints": [],
             },
-            bases=('tracked.document',),
+            bases=("tracked.document",),
         ),
         migrations.AddField(
-            model_name='document',
-            name='folder',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to='tracked.folder'),
+            model_name="document",
+            name="folder",
+            field=models.ForeignKey(
+                blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, to="tracked.folder"
+            ),
         ),
         migrations.CreateModel(
-            name='Share',
+            name="Share",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
-                ('email', models.EmailField(max_length=254)),
-                ('document', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='tracked.document')),
+                ("id", models.UUIDField(default=uuid.uuid4, primary_key=True, serialize=False)),
+                ("email", models.EmailField(max_length=254)),
+                ("document", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to="tracked.document")),
             ],
         ),
         migrations.AddField(
-            model_name='document',
-            name='tags',
-            field=models.ManyToManyField(related_name='documents', to='tracked.tag'),
+            model_name="document",
+            name="tags",
+            field=models.ManyToManyField(related_name="documents", to="tracked.tag"),
         ),
     ]
