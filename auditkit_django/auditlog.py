@@ -159,14 +159,19 @@ def export_evidence(
 
 
 def verify(
-    tenant: object, *, max_entries: int | None = None, progress: Callable[[int, int], None] | None = None
+    tenant: object,
+    *,
+    max_entries: int | None = None,
+    since: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> VerifyReport:
     """
     Check every entry and event of the tenant's log against each other; the report with its verdict and findings.
 
-    ``max_entries`` limits the check to the newest; ``progress`` is called with (done, all) entries.
+    ``max_entries`` limits the check to the newest; ``since`` is a signed note that was kept elsewhere, which the log must
+    extend; ``progress`` is called with (done, all) entries.
 
     Raises:
         UnknownTenantError: There is no log of that tenant.
     """
-    return _verify(tenant_key(tenant), max_entries=max_entries, progress=progress)
+    return _verify(tenant_key(tenant), max_entries=max_entries, since=since, progress=progress)

@@ -16,7 +16,9 @@ from auditkit_django.conf import AuditkitSettings, known_settings, settings
 from auditkit_django.environment import is_test_run
 from auditkit_django.hooks.tracking import triggers
 from auditkit_django.hooks.tracking.decorator import TRACKED
+from auditkit_django.exceptions import SealError
 from auditkit_django.log.health import health
+from auditkit_django.log.keys import signer
 from auditkit_django.models import Event
 from auditkit_django.sql import guards
 
@@ -101,6 +103,16 @@ def check_wiring(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
             )
         )
     return found
+
+
+@register("auditkit")
+def check_key(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """E005 a key that cannot sign: the file is missing, others may read it, or ``SECRET_KEY`` gives it away."""
+    try:
+        signer()
+    except (SealError, ImportError) as exc:
+        return [Error(f"Sealing: {exc}", hint="manage.py auditkit_keys init makes a key file.", id="auditkit.E005")]
+    return []
 
 
 @register("auditkit")

@@ -75,6 +75,16 @@ class AuditkitSettings:
     APPEND_BATCH: int = 1000
     #: Seconds that the worker waits when there is nothing to append.
     WORKER_POLL_SECONDS: float = 0.1
+    #: File with the master secret that the logs' signing keys come from (``manage.py auditkit_keys init``). None: no sealing.
+    KEY_FILE: str | None = None
+    #: A class or instance that signs in place of the key file (a KMS): see ``auditkit_django.log.keys.Signer``.
+    SIGNER: Any = None
+    #: Directory, outside of the database, in which the guard keeps what was signed last. None: beside the key file.
+    SEAL_GUARD_DIR: str | None = None
+    #: Seconds after which new events are sealed, and an idle log gets a heartbeat checkpoint no more often than this.
+    SEAL_INTERVAL: float = 60.0
+    #: New events after which a log is sealed before that.
+    SEAL_EVENTS: int = 256
     #: Age in seconds of the oldest pending event from which check and health report a backlog.
     PENDING_MAX_AGE_SECONDS: int = 300
     #: Seconds in which repeated reads of one object by one actor become one event. 0: every read is an event.

@@ -11,6 +11,7 @@ The whole error tree. Each class ends in Error and carries a stable ``code`` for
     ├── VerificationError              verification        a proof or signature does not hold
     ├── RecordingError                 recording           the event was not recorded
     ├── AppendOnlyError                append_only         an update or delete of what may never change; also a TypeError
+    ├── SealError                      seal                a log could not be sealed: no key, or the guard refused
     ├── UntrackedError                 untracked           a change of a tracked model that cannot be recorded row by row
     ├── AppendError                    append              a pass of the appender could not complete
     └── UnknownTenantError             tenant_unknown      no log of that tenant exists; also a LookupError
@@ -30,6 +31,7 @@ __all__ = [
     "MalformedError",
     "MissingTenantError",
     "RecordingError",
+    "SealError",
     "UnknownActionError",
     "UnknownTenantError",
     "UntrackedError",
@@ -65,6 +67,12 @@ class AppendOnlyError(AuditkitError, TypeError):
     """Events and entries are never updated or deleted through the ORM."""
 
     code = "append_only"
+
+
+class SealError(AuditkitError):
+    """A log could not be sealed: there is no usable key, or what was signed before does not lead to what is there now."""
+
+    code = "seal"
 
 
 class UntrackedError(AuditkitError):

@@ -189,6 +189,58 @@ class Entry(AppendOnlyModel):
         return f"{self.tenant} #{self.seq}"
 
 
+class Tile(AppendOnlyModel):
+    """
+    A node of the tree that never changes any more: ``level`` 1 stands for 256 leaves, 2 for 256 of those, and so on.
+
+    Level 0 is ``Entry.leaf_hash``. With these a proof reads at most 256 rows for each level, however large the log is.
+    """
+
+    pk = models.CompositePrimaryKey("tenant", "epoch", "level", "number")
+    tenant = models.CharField(max_length=MAX_TENANT, editable=False)
+    epoch = models.IntegerField(editable=False)
+    level = models.SmallIntegerField(editable=False)
+    number = models.BigIntegerField(editable=False)
+    hash = models.BinaryField(max_length=32, editable=False)
+
+    objects: ClassVar[models.Manager[Tile]] = AppendOnlyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("tile")
+        verbose_name_plural = _("tiles")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.tenant} {self.level}/{self.number}"
+
+
+class Checkpoint(AppendOnlyModel):
+    """
+    A seal: ``note`` is the signed note that says that the log's first ``size`` entries have ``root``.
+
+    ``hashes`` is their compact range, 32 bytes for each bit set in ``size``: what the next seal goes on from.
+    """
+
+    pk = models.CompositePrimaryKey("tenant", "epoch", "size")
+    tenant = models.CharField(_("tenant"), max_length=MAX_TENANT, editable=False)
+    epoch = models.IntegerField(_("epoch"), editable=False)
+    size = models.BigIntegerField(_("size"), editable=False)
+    root = models.BinaryField(_("root"), max_length=32, editable=False)
+    hashes = models.BinaryField(editable=False)
+    note = models.TextField(_("signed note"), editable=False)
+    sealed_at = models.DateTimeField(_("sealed at"), editable=False)
+
+    objects: ClassVar[models.Manager[Checkpoint]] = AppendOnlyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("checkpoint")
+        verbose_name_plural = _("checkpoints")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.tenant} @{self.size}"
+
+
 class RepeatedRead(models.Model):
     """
     Reads of one object by one actor, counted from the second on until their window closes and they become one event.

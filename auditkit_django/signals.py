@@ -8,6 +8,8 @@ Signals we send. Receivers run in the process that caused them; a failing receiv
     an event could not be recorded and ``ON_ERROR`` is ``"log"``. ``action``, ``error``.
 ``events_appended``
     after a pass of the appender committed. ``sender``: ``Log``; ``tenants`` (key to number of new entries).
+``log_sealed``
+    a checkpoint was written. ``sender``: ``Log``; ``tenant``, ``note`` (the signed note).
 ``verification_failed``
     a verification ended with findings. ``sender``: ``Log``; ``report``.
 """
@@ -19,4 +21,5 @@ from django.dispatch import Signal
 event_recorded = Signal()
 event_lost = Signal()
 events_appended = Signal()
+log_sealed = Signal()
 verification_failed = Signal()

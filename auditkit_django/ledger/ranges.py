@@ -12,6 +12,7 @@ leaves that it does not show.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from auditkit_django.ledger.errors import MalformedError, excerpt
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 Node = tuple[int, int]
+#: Told of a node of level 1 or more, and its hash, when its last leaf is there.
+Closed = Callable[[Node, bytes], None]
 
 #: Sizes fit a signed 64-bit integer everywhere: in databases, in Go, in the note.
 SIZE_LIMIT = 2**63
@@ -102,15 +105,17 @@ class CompactRange:
             raise MalformedError(f"leaf hash: got {excerpt(leaf_hash)}, wanted 32 bytes")
         self._push(0, leaf_hash)
 
-    def extend(self, leaf_hashes: Iterable[bytes]) -> None:
+    def extend(self, leaf_hashes: Iterable[bytes], *, closed: Closed | None = None) -> None:
         """
-        Take the leaves after the last one, one by one.
+        Take the leaves after the last one, one by one. ``closed`` is told each node that is complete by then, with its hash.
 
         Raises:
             MalformedError: One is not 32 bytes; those before it are taken.
         """
         for leaf_hash in leaf_hashes:
-            self.append(leaf_hash)
+            if not is_hash(leaf_hash):
+                raise MalformedError(f"leaf hash: got {excerpt(leaf_hash)}, wanted 32 bytes")
+            self._push(0, leaf_hash, closed)
 
     def merge(self, right: CompactRange) -> None:
         """Take the leaves of ``right``, which begins where this one ends (otherwise ValueError)."""
@@ -129,7 +134,7 @@ class CompactRange:
         """One that grows on its own."""
         return type(self)(self.size, self._hashes, start=self._start)
 
-    def _push(self, level: int, node: bytes) -> None:
+    def _push(self, level: int, node: bytes, closed: Closed | None = None) -> None:
         index = self._end >> level
         self._end += 1 << level
         # A right child closes its parent, if the left child is in the range as well.
@@ -137,4 +142,6 @@ class CompactRange:
             node = node_hash(self._hashes.pop(), node)
             index >>= 1
             level += 1
+            if closed is not None:
+                closed((level, index), node)
         self._hashes.append(node)

@@ -36,6 +36,16 @@ FINDINGS: Final[Mapping[str, str]] = {
     "disclosure.mismatch": "the disclosed value is not the one that was recorded",
     "disclosure.malformed": "the disclosures cannot be read",
     "quarantine.mismatch": "a quarantined event is not the one that was put there",
+    "checkpoint.malformed": "a stored checkpoint is not a signed note of a checkpoint",
+    "checkpoint.signature": "a stored checkpoint is not signed by the log's key, or is another log's",
+    "checkpoint.column": "a checkpoint's columns are not what its note and the entries say",
+    "checkpoint.root": "the entries have another root than the one that was signed",
+    "checkpoint.beyond": "a checkpoint was signed for more entries than the log has",
+    "tile.hash": "a tile is not the node of the tree that it stands for",
+    "since.signature": "the note that was given is not signed by the log's key, or is another log's",
+    "since.root": "the log does not begin with what was signed before: history was rewritten",
+    "since.beyond": "more entries were signed before than the log has: it was cut off, or restored from a backup",
+    "guard.unreadable": "what the guard remembers of the last seal cannot be read",
     "pending.logged": "an event waits to be appended that already has an entry",
     "pending.orphan": "a pointer waits for an event that does not exist",
 }
@@ -43,6 +53,7 @@ FINDINGS: Final[Mapping[str, str]] = {
 #: Findings that leave a proof whole and say what it does not reach.
 GAPS: Final[Mapping[str, str]] = {
     "check.partial": "only the newest entries were checked",
+    "check.unsigned": "there is no key to check the signatures of the checkpoints with",
 }
 
 
@@ -72,7 +83,8 @@ def uuid_of(text: str) -> UUID | None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
     """
-    The outcome of one verification. ``size`` is the log's, ``checked`` the number of entries looked at.
+    The outcome of one verification. ``size`` is the log's, ``checked`` the number of entries looked at, ``sealed`` how many of
+    them the newest checkpoint is for.
 
     ``findings`` holds at most ``MAX_FINDINGS``, lowest seq first; ``omitted`` counts what was found beyond them.
     """
@@ -83,6 +95,7 @@ class VerifyReport:
     verdict: Verdict
     size: int
     checked: int
+    sealed: int
     first_seq: int | None
     last_seq: int | None
     pending: int
@@ -111,6 +124,7 @@ class VerifyReport:
             "verdict": self.verdict,
             "size": self.size,
             "checked": self.checked,
+            "sealed": self.sealed,
             "first_seq": self.first_seq,
             "last_seq": self.last_seq,
             "pending": self.pending,

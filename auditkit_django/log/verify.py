@@ -9,6 +9,8 @@ Verify one log, trusting nothing that is stored: everything is recomputed.
    columns copied for searching are those disclosed.
 5. The last entry is the head that the log's row names, and nothing stands beyond it or outside of every log.
 6. No event is outside of the log: each has an entry, waits for one, or is in quarantine as it was put there.
+7. The checkpoints are what was signed, each at its size (:mod:`sealed`), and the log begins with what a note says that
+   somebody kept elsewhere.
 
 The verdict is the worst of the findings. Without a checkpoint held outside of this database a rewrite of everything,
 hashes included, is not found: that is what published checkpoints are for.
@@ -31,11 +33,14 @@ from auditkit_django.exceptions import MalformedError, UnknownTenantError
 from auditkit_django.ledger.disclosure import split_with_values
 from auditkit_django.ledger.entry import ZERO_HASH, format_time, leaf_hash, parse
 from auditkit_django.log.checking import diagnose, is_as_appended, quick_time
-from auditkit_django.log.findings import Finding, Verdict, VerifyReport, uuid_of
+from auditkit_django.log.findings import GAPS, Finding, Verdict, VerifyReport, uuid_of
 from auditkit_django.log.own import OPENED, QUARANTINED
 from auditkit_django.log.reading import MAX_SEQ, StoredEntry, StoredEvent, event_row, stored_entries
 from auditkit_django.log.reconcile import unlogged_events
 from auditkit_django.log.rows import row_digest
+from auditkit_django.log.seal import newest
+from auditkit_django.log.sealed import Seals, seals_of
+from auditkit_django.log.sealed import check as check_seals
 from auditkit_django.models import Entry, Event, Log, Pending
 from auditkit_django.signals import verification_failed
 
@@ -94,13 +99,17 @@ def verify(
     progress: Progress | None = None,
     resume: Walk | None = None,
     checkpoint: Callable[[Walk], None] | None = None,
+    seals: Seals | None = None,
+    since: str | None = None,
     using: str = DEFAULT_DB_ALIAS,
 ) -> VerifyReport:
     """
     Check the newest log of ``tenant`` against its events; constant memory, one query per 2,000 entries.
 
     ``max_entries`` checks only the newest. ``progress`` gets (checked, size) after each chunk, ``checkpoint`` the walk
-    so far, from which ``resume`` goes on in another run. The verdict is kept in the log's row for the pages.
+    so far, from which ``resume`` goes on in another run. The verdict is kept in the log's row for the pages. ``since`` is a
+    signed note that was kept elsewhere; ``seals`` replaces the keys and the guard of the settings. Of the newest entries
+    alone no checkpoint is checked.
 
     Raises:
         UnknownTenantError: The tenant has no log, no entry and no event.
@@ -126,7 +135,14 @@ def verify(
     log = _log_now(log, walk, using=using)
     for finding in (*_check_head(walk, log), *_check_outside(log, using=using)):
         walk.add(finding)
-    report = _report(walk, log, first=first, started_at=started_at, using=using)
+    gaps = []
+    if max_entries is None or since is not None:
+        for finding in check_seals(log, seals or seals_of(log, since=since), using=using):
+            if finding.code in GAPS:
+                gaps.append(finding)
+            else:
+                walk.add(finding)
+    report = _report(walk, log, first=first, gaps=gaps, started_at=started_at, using=using)
     _remember(log, report, using=using)
     if walk.findings:
         verification_failed.send_robust(sender=Log, report=report)
@@ -254,6 +270,7 @@ def _without_log(tenant: str, started_at: datetime, *, using: str, found: Iterab
         verdict="INVALID" if findings else "INCOMPLETE",
         size=0,
         checked=0,
+        sealed=0,
         first_seq=None,
         last_seq=None,
         pending=pending,
@@ -265,10 +282,10 @@ def _without_log(tenant: str, started_at: datetime, *, using: str, found: Iterab
     )
 
 
-def _report(walk: Walk, log: Log, *, first: int, started_at: datetime, using: str) -> VerifyReport:
-    gaps: tuple[Finding, ...] = ()
+def _report(walk: Walk, log: Log, *, first: int, gaps: list[Finding], started_at: datetime, using: str) -> VerifyReport:
     if first > 0:
-        gaps = (Finding(code="check.partial", message=f"entries 0 to {first - 1} were not checked", seq=0),)
+        gaps = [Finding(code="check.partial", message=f"entries 0 to {first - 1} were not checked", seq=0), *gaps]
+    last = newest(log, using=using)
     findings = sorted(walk.findings, key=lambda finding: (finding.seq is None, finding.seq or 0))
     verdict: Verdict = "INVALID" if findings else "VALID_WITH_GAPS" if gaps else "VALID"
     return VerifyReport(
@@ -278,11 +295,12 @@ def _report(walk: Walk, log: Log, *, first: int, started_at: datetime, using: st
         verdict=verdict,
         size=log.size,
         checked=walk.checked,
+        sealed=last.size if last is not None else 0,
         first_seq=first if walk.checked else None,
         last_seq=walk.seq - 1 if walk.checked else None,
         pending=Pending.objects.using(using).filter(tenant=log.tenant)[:MAX_FINDINGS].count(),
         findings=tuple(findings),
-        gaps=gaps,
+        gaps=tuple(gaps),
         omitted=walk.omitted,
         started_at=started_at,
         finished_at=timezone.now(),

@@ -31,19 +31,26 @@ class Guarded:
 GUARDED: tuple[Guarded, ...] = (
     Guarded(table="auditkit_django_event", keys=(("id",),)),
     Guarded(table="auditkit_django_entry", keys=(("tenant", "epoch", "seq"), ("tenant", "event_id"))),
+    Guarded(table="auditkit_django_tile", keys=(("tenant", "epoch", "level", "number"),)),
+    Guarded(table="auditkit_django_checkpoint", keys=(("tenant", "epoch", "size"),)),
     Guarded(table="auditkit_django_log", keys=(("id",), ("tenant", "epoch")), may_update=True),
 )
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
-    """Put every guard in place, replacing what stands there. Other vendors than the two supported have none."""
-    _run(connection, [sql for guarded in GUARDED for sql in _remove_statements(connection, guarded)])
-    _run(connection, _install_statements(connection))
+    """
+    Put every guard in place, replacing what stands there. Other vendors than the two supported have none.
+
+    Tables that a later migration makes are passed over; that migration installs again.
+    """
+    standing = _standing(connection)
+    _run(connection, [sql for guarded in standing for sql in _remove_statements(connection, guarded)])
+    _run(connection, _install_statements(connection, standing))
 
 
 def remove(connection: BaseDatabaseWrapper) -> None:
     """Take every guard away (migrations backwards, and tests that play the attacker)."""
-    _run(connection, [sql for guarded in GUARDED for sql in _remove_statements(connection, guarded)])
+    _run(connection, [sql for guarded in _standing(connection) for sql in _remove_statements(connection, guarded)])
 
 
 def problems(connection: BaseDatabaseWrapper) -> list[str]:
@@ -55,14 +62,19 @@ def problems(connection: BaseDatabaseWrapper) -> list[str]:
     return [f"{connection.vendor} is not supported: wanted postgresql or sqlite"]
 
 
-def _install_statements(connection: BaseDatabaseWrapper) -> list[str]:
+def _standing(connection: BaseDatabaseWrapper) -> list[Guarded]:
+    tables = set(connection.introspection.table_names())
+    return [guarded for guarded in GUARDED if guarded.table in tables]
+
+
+def _install_statements(connection: BaseDatabaseWrapper, standing: Sequence[Guarded]) -> list[str]:
     if connection.vendor == "postgresql":
         return [
             postgresql.DENY_FUNCTION,
-            *(sql for g in GUARDED for sql in postgresql.guard_statements(g.table, g.may_update)),
+            *(sql for g in standing for sql in postgresql.guard_statements(g.table, g.may_update)),
         ]
     if connection.vendor == "sqlite":
-        return [sql for g in GUARDED for _name, sql in sqlite.guard_statements(g.table, g.keys, g.may_update)]
+        return [sql for g in standing for _name, sql in sqlite.guard_statements(g.table, g.keys, g.may_update)]
     return []
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +196,21 @@ def test_whatever_is_accepted_is_written_the_same_again(text: str) -> None:
 def test_every_checkpoint_is_read_as_it_was_written(size: int, root: bytes) -> None:
     checkpoint = Checkpoint(origin=ORIGIN, size=size, root=root)
     assert parse_checkpoint(format_checkpoint(checkpoint)) == checkpoint
+
+
+def test_openssl_accepts_the_signature_and_refuses_another_text(tmp_path: Path) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    # SubjectPublicKeyInfo of Ed25519 (RFC 8410) is this prefix and the 32 bytes of the key.
+    (tmp_path / "key.der").write_bytes(bytes.fromhex("302a300506032b6570032100") + KEY.public)
+    (tmp_path / "signature").write_bytes(note.parse(NOTE).signatures[0].blob)
+    verdicts = []
+    for text in (TEXT, TEXT.replace("7", "8")):
+        (tmp_path / "text").write_text(text)
+        command = [openssl, "pkeyutl", "-verify", "-rawin", "-pubin", "-keyform", "DER", "-inkey", "key.der"]
+        done = subprocess.run(
+            [*command, "-sigfile", "signature", "-in", "text"], cwd=tmp_path, capture_output=True, check=False
+        )
+        verdicts.append(done.returncode == 0)
+    assert verdicts == [True, False]

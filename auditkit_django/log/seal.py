@@ -1,0 +1,196 @@
+"""
+Seal: make a signed checkpoint of what a log has now.
+
+1. Read the newest checkpoint, and the entries after it, whose chain is checked again on the way: hash, link, no gap.
+2. Fold their leaf hashes into the checkpoint's compact range, and note the tiles that become complete.
+3. Have the checkpoint signed; the guard, which remembers outside of the database what was signed last, may refuse.
+4. Write tiles and checkpoint, in one transaction.
+
+Only committed entries are sealed. A crash anywhere leaves all or nothing in the database; what the guard let pass is signed
+again with the same bytes when the same entries are sealed again, and a proof leads from it where more were added.
+"""
+
+from __future__ import annotations
+
+import logging
+from binascii import b2a_base64
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
+from django.utils import timezone
+
+from auditkit_django.conf import settings
+from auditkit_django.crash import crash_point
+from auditkit_django.exceptions import SealError
+from auditkit_django.ledger.checkpoint import Checkpoint as Sealed
+from auditkit_django.ledger.entry import ZERO_HASH, leaf_hash
+from auditkit_django.ledger.proofs import Reader, prove_consistency
+from auditkit_django.ledger.ranges import CompactRange, Node
+from auditkit_django.log import chores, keys, signing
+from auditkit_django.log.keys import Signer
+from auditkit_django.log.signing import SealGuard
+from auditkit_django.log.tree import HEIGHT, reader
+from auditkit_django.models import Checkpoint, Entry, Log, Tile
+from auditkit_django.signals import log_sealed
+
+logger = logging.getLogger("auditkit_django")
+
+_CHUNK = 5_000
+_HASH = 32
+
+
+@dataclass(slots=True, kw_only=True)
+class _Growth:
+    """The tree as it grows from the last checkpoint, and the tiles that it completes."""
+
+    range: CompactRange
+    tiles: list[Tile] = field(default_factory=list)
+
+
+def connect() -> None:
+    """Have logs that are due sealed by whoever appends, looked at once a minute; called when Django starts."""
+    chores.register("seal", _chore)
+
+
+def _chore(using: str) -> bool:
+    seal_due(using=using)
+    return False
+
+
+def newest(log: Log, *, using: str = DEFAULT_DB_ALIAS) -> Checkpoint | None:
+    """The newest checkpoint of ``log``; None where it was never sealed."""
+    rows = Checkpoint.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch)
+    return rows.order_by("-size").first()
+
+
+def compact_range(checkpoint: Checkpoint | None) -> CompactRange:
+    """The compact range that ``checkpoint`` keeps."""
+    if checkpoint is None:
+        return CompactRange()
+    data = bytes(checkpoint.hashes)
+    return CompactRange(checkpoint.size, [data[at : at + _HASH] for at in range(0, len(data), _HASH)])
+
+
+def is_due(log: Log, last: Checkpoint | None, *, now: datetime) -> bool:
+    """Whether ``log`` is to be sealed: enough is new, or the last checkpoint is old enough; an idle log's too."""
+    if last is None or log.size - last.size >= settings.SEAL_EVENTS:
+        return True
+    return now - last.sealed_at >= timedelta(seconds=settings.SEAL_INTERVAL) and log.size > last.size
+
+
+def seal(
+    tenant: str,
+    *,
+    using: str = DEFAULT_DB_ALIAS,
+    signer: Signer | None = None,
+    guard: SealGuard | None = None,
+    clock: Callable[[], datetime] = timezone.now,
+) -> Checkpoint | None:
+    """
+    Seal the newest log of ``tenant``: its new checkpoint, the one that stands where nothing is new, None without a log.
+
+    Raises:
+        SealError: No signer is set, the guard refused, or the entries are not the chain that they were.
+    """
+    log = Log.objects.using(using).filter(tenant=tenant).order_by("-epoch").first()
+    if log is None:
+        return None
+    signer = signer or keys.signer()
+    if signer is None:
+        raise SealError("seal: got neither KEY_FILE nor SIGNER, wanted a key: manage.py auditkit_keys init makes one")
+    last = newest(log, using=using)
+    if last is not None and last.size == log.size:
+        return last
+    growth = _grown(log, last, using=using)
+    checkpoint = Sealed(origin=log.origin, size=log.size, root=growth.range.root())
+    read = _reader_with(growth.tiles, log, using=using)
+    note = signing.signed_note(
+        checkpoint,
+        signer=signer,
+        guard=guard or signing.guard(),
+        prove=lambda size: prove_consistency(size, checkpoint.size, read),
+    )
+    crash_point("seal.signed")
+    row = Checkpoint(
+        tenant=tenant,
+        epoch=log.epoch,
+        size=log.size,
+        root=checkpoint.root,
+        hashes=b"".join(growth.range.hashes),
+        note=note,
+        sealed_at=clock(),
+    )
+    try:
+        with transaction.atomic(using=using):
+            Tile.objects.using(using).bulk_create(growth.tiles)
+            crash_point("seal.tiles")
+            Checkpoint.objects.using(using).bulk_create([row])
+    except IntegrityError:
+        # Another sealer was here: what it wrote is what we would have written, for the guard let both pass.
+        standing = newest(log, using=using)
+        if standing is None or standing.size < log.size:
+            raise
+        return standing
+    crash_point("seal.written")
+    log_sealed.send_robust(sender=Log, tenant=tenant, note=note)
+    return row
+
+
+def seal_due(*, using: str = DEFAULT_DB_ALIAS, clock: Callable[[], datetime] = timezone.now) -> int:
+    """Seal every log that is due; how many. A log that cannot be sealed is logged and keeps no other from its seal."""
+    signer = keys.signer()
+    if signer is None:
+        return 0
+    count = 0
+    for log in Log.objects.using(using).filter(state=Log.State.OPEN).order_by("tenant", "epoch").iterator():
+        last = newest(log, using=using)
+        if (last is None or last.size < log.size) and is_due(log, last, now=clock()):
+            try:
+                count += seal(log.tenant, using=using, signer=signer, clock=clock) is not None
+            except SealError:
+                logger.exception("auditkit: the log of tenant %s was not sealed", log.tenant)
+    return count
+
+
+def _grown(log: Log, last: Checkpoint | None, *, using: str) -> _Growth:
+    growth = _Growth(range=compact_range(last))
+
+    def closed(node: Node, value: bytes) -> None:
+        level, number = node
+        if level % HEIGHT == 0:
+            growth.tiles.append(
+                Tile(tenant=log.tenant, epoch=log.epoch, level=level // HEIGHT, number=number, hash=value)
+            )
+
+    growth.range.extend(_checked_leaves(log, growth.range.size, using=using), closed=closed)
+    return growth
+
+
+def _checked_leaves(log: Log, start: int, *, using: str) -> Iterator[bytes]:
+    """The leaf hashes of the entries from ``start`` to the head, each computed from its bytes and linked to the one before."""
+    rows = Entry.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch)
+    before = rows.filter(seq=start - 1).values_list("leaf_hash", flat=True).first() if start else ZERO_HASH
+    prev, seq = bytes(before) if before is not None else b"", start
+    while seq < log.size:
+        chunk = rows.filter(seq__gte=seq, seq__lt=min(log.size, seq + _CHUNK)).order_by("seq")
+        for found, data, stored in chunk.values_list("seq", "body", "leaf_hash"):
+            body, link = bytes(data), b2a_base64(prev, newline=False)
+            computed = leaf_hash(body)
+            if found != seq or computed != bytes(stored) or b'"prev":"' + link + b'"' not in body:
+                raise SealError(
+                    f"seal: the entry at seq {seq} of tenant {log.tenant!r} is not what was appended: verify it"
+                )
+            yield computed
+            prev, seq = computed, seq + 1
+        if seq < log.size and not chunk.exists():
+            raise SealError(f"seal: there is no entry at seq {seq} of tenant {log.tenant!r}: verify it")
+    if prev != bytes(log.head_hash):
+        raise SealError(f"seal: the head of tenant {log.tenant!r} is not its last entry: verify it")
+
+
+def _reader_with(tiles: list[Tile], log: Log, *, using: str) -> Reader:
+    """A reader that knows ``tiles``, which are not written yet."""
+    fresh = {(tile.level * HEIGHT, tile.number): bytes(tile.hash) for tile in tiles}
+    return reader(log.tenant, log.epoch, using=using, fresh=fresh)
