@@ -14,9 +14,9 @@ from django.utils.module_loading import import_string
 
 from auditkit_django.conf import AuditkitSettings, known_settings, settings
 from auditkit_django.environment import is_test_run
+from auditkit_django.exceptions import SealError
 from auditkit_django.hooks.tracking import triggers
 from auditkit_django.hooks.tracking.decorator import TRACKED
-from auditkit_django.exceptions import SealError
 from auditkit_django.log.health import health
 from auditkit_django.log.keys import signer
 from auditkit_django.models import Event

@@ -120,9 +120,15 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 CSRF_COOKIE_HTTPONLY = True
 
+#: The demo makes this file (``manage.py demo``): logs are sealed where it is.
+KEY_FILE = Path(
+    os.environ.get("NORTHWIND_KEY_FILE") or f"{os.environ.get('NORTHWIND_DATABASE', BASE_DIR / 'demo')}.key"
+)
+
 # auditkit: whose log, who may read it, and the product's own facts beside the default actions.
 AUDITKIT: dict[str, Any] = {
     "ORIGIN": "audit.northwind.example",
+    "KEY_FILE": str(KEY_FILE) if KEY_FILE.exists() else None,
     "TENANT_RESOLVER": "example_project.northwind.tenancy.organization_of",
     "USER_TENANTS": "example_project.northwind.tenancy.organizations_of",
     "TRAIL_ACCESS": "example_project.northwind.tenancy.may_view_trail",

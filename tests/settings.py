@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import django
+
 SECRET_KEY = "tests-only-" + "x" * 50
 DEBUG = False
 USE_TZ = True
@@ -57,6 +59,9 @@ AUDITKIT: dict[str, Any] = {
     # The suite counts what it records itself; tests/hooks and tests/packs switch the hooks on.
     "HOOKS_OFF": ("auth", "rest_framework_token"),
 }
+
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 
 DATABASES: dict[str, dict[str, Any]]
 if os.environ.get("AUDITKIT_TEST_DB", "sqlite") == "postgresql":

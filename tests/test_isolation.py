@@ -54,7 +54,7 @@ def body(response: Any) -> str:
 
 
 @pytest.mark.parametrize("method", ["get", "post", "head", "put", "delete", "options"])
-@pytest.mark.parametrize("page", ["", "events/{event}/", "verify/", "export.csv"])
+@pytest.mark.parametrize("page", ["", "events/{event}/", "verify/", "checkpoint.txt", "export.csv"])
 def test_every_page_of_a_foreign_log_is_a_404(owner: Client, secret_event: UUID, page: str, method: str) -> None:
     response = getattr(owner, method)(f"/o/globex/audit/{page.format(event=secret_event)}")
     assert response.status_code == 404

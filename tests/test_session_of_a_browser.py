@@ -7,6 +7,7 @@ sign up, in and out, fail to, use a second factor, invite, are impersonated and 
 
 from __future__ import annotations
 
+import email
 import json
 import os
 import re
@@ -74,10 +75,11 @@ class Site:
 
     def link_mailed_to(self, address: str) -> str:
         """The address of the page that the last mail to ``address`` leads to."""
-        found = [text for one in self.mails.iterdir() if f"To: {address}" in (text := one.read_text())]
-        assert len(found) == 1, f"{len(found)} mails to {address}, wanted one"
-        link = re.search(r"http://\S+", found[0])
-        assert link is not None, found[0]
+        mails = [email.message_from_bytes(one.read_bytes()) for one in self.mails.iterdir()]
+        [mail] = [one for one in mails if one["To"] == address]
+        text = mail.get_payload(decode=True).decode()  # type: ignore[union-attr]
+        link = re.search(r"http://\S+", text)
+        assert link is not None, text
         return link[0]
 
 

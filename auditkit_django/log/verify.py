@@ -108,8 +108,8 @@ def verify(
 
     ``max_entries`` checks only the newest. ``progress`` gets (checked, size) after each chunk, ``checkpoint`` the walk
     so far, from which ``resume`` goes on in another run. The verdict is kept in the log's row for the pages. ``since`` is a
-    signed note that was kept elsewhere; ``seals`` replaces the keys and the guard of the settings. Of the newest entries
-    alone no checkpoint is checked.
+    signed note that was kept elsewhere; ``seals`` replaces the keys and the guard of the settings. Where only the newest
+    entries are checked, checkpoints are not.
 
     Raises:
         UnknownTenantError: The tenant has no log, no entry and no event.
@@ -136,7 +136,7 @@ def verify(
     for finding in (*_check_head(walk, log), *_check_outside(log, using=using)):
         walk.add(finding)
     gaps = []
-    if max_entries is None or since is not None:
+    if first == 0 or since is not None:
         for finding in check_seals(log, seals or seals_of(log, since=since), using=using):
             if finding.code in GAPS:
                 gaps.append(finding)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from auditkit_django.models import Event, Log, Pending
+from auditkit_django.models import Checkpoint, Event, Log, Pending
 
 PENDING_CAP = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogState:
-    """``size`` counts entries; ``pending`` is counted up to ``PENDING_CAP``; ``verdict`` is of the last verification."""
+    """``size`` counts entries; ``pending`` is counted up to ``PENDING_CAP``; ``verdict`` is of the last verification,
+    ``sealed_size`` what the newest checkpoint is for."""
 
     tenant: str
     origin: str
@@ -22,6 +23,13 @@ class LogState:
     verified_at: datetime | None
     verified_size: int | None
     verdict: str
+    sealed_size: int = 0
+    sealed_at: datetime | None = None
+
+
+def newest_checkpoint(tenant: str) -> Checkpoint | None:
+    """The newest signed checkpoint of the tenant's newest log; None where it was never sealed."""
+    return Checkpoint.objects.filter(tenant=tenant).order_by("-epoch", "-size").first()
 
 
 def log_state(tenant: str) -> LogState | None:
@@ -33,6 +41,7 @@ def log_state(tenant: str) -> LogState | None:
         return None
     oldest = pointers.order_by("id").first() if pending else None
     event = Event.objects.filter(tenant=tenant, id=oldest.event_id).first() if oldest is not None else None
+    checkpoint = newest_checkpoint(tenant)
     return LogState(
         tenant=tenant,
         origin=log.origin if log is not None else "",
@@ -42,4 +51,6 @@ def log_state(tenant: str) -> LogState | None:
         verified_at=log.verified_at if log is not None else None,
         verified_size=log.verified_size if log is not None else None,
         verdict=log.verdict if log is not None else "",
+        sealed_size=checkpoint.size if checkpoint is not None else 0,
+        sealed_at=checkpoint.sealed_at if checkpoint is not None else None,
     )

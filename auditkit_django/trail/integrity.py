@@ -29,6 +29,8 @@ class Integrity:
     detail: str
     verified_at: datetime | None
     pending: str
+    sealed: str
+    sealed_at: datetime | None
     can_verify: bool
 
 
@@ -64,6 +66,8 @@ def integrity_of(state: LogState | None) -> Integrity:
             detail=_("It opens with the first event."),
             verified_at=None,
             pending="",
+            sealed="",
+            sealed_at=None,
             can_verify=False,
         )
     tone, headline, detail = _standing(state)
@@ -73,6 +77,8 @@ def integrity_of(state: LogState | None) -> Integrity:
         detail=detail,
         verified_at=state.verified_at,
         pending=_pending(state.pending),
+        sealed=_("Sealed through #%(seq)s") % {"seq": f"{state.sealed_size - 1:,}"} if state.sealed_size else "",
+        sealed_at=state.sealed_at,
         can_verify=bool(state.size),
     )
 

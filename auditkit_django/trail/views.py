@@ -15,7 +15,7 @@ from auditkit_django.exceptions import MalformedError, UnknownTenantError
 from auditkit_django.log.verify import verify
 from auditkit_django.query.filters import EventFilter
 from auditkit_django.query.pages import Page, event_of, page_of
-from auditkit_django.query.state import log_state
+from auditkit_django.query.state import log_state, newest_checkpoint
 from auditkit_django.templatetags.auditkit_visible import visible
 from auditkit_django.trail.access import TrailView
 from auditkit_django.trail.download import csv_download
@@ -77,6 +77,7 @@ class EventList(_Page):
             "newest_url": self.links.to("events", self.form.params()) if "cursor" in request.GET else "",
             "export_url": self.links.to("export", self.form.params(anchored=True)) if page is not None else "",
             "verify_url": self.links.to("verify"),
+            "checkpoint_url": self.links.to("checkpoint"),
             "integrity": integrity_of(log_state(self.tenant)),
             "periods": self._periods(),
             "chips": self._chips(rows),
@@ -183,6 +184,18 @@ class EventExport(_Page):
         if chosen is None:
             return redirect(self.links.to("events", self.form.params()))
         return csv_download(request, self.tenant, chosen)
+
+
+class NewestCheckpoint(_Page):
+    """The newest signed checkpoint, to keep: whoever holds it can tell later whether history was rewritten."""
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        checkpoint = newest_checkpoint(self.tenant)
+        if checkpoint is None:
+            raise Http404("Not found.")
+        response = HttpResponse(checkpoint.note, content_type="text/plain; charset=utf-8")
+        response["Content-Disposition"] = 'attachment; filename="audit-log.checkpoint.txt"'
+        return response
 
 
 def _action_choices() -> list[str]:

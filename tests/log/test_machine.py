@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 PATIENCE_SECONDS = 30
+#: Under its name of Django 6.1, where there is one.
+SAVEPOINT: Callable[..., str] = getattr(transaction, "savepoint_create", None) or transaction.savepoint
 PICKS = st.integers(0, 5)
 LIMITS = st.integers(1, 5)
 
@@ -156,7 +158,7 @@ class LogMachine(RuleBasedStateMachine):
     @rule(pick=PICKS)
     def savepoint(self, pick: int) -> None:
         session = self._picked(pick, is_open=True)
-        session.savepoints.append((session.do(transaction.savepoint), len(session.events)))
+        session.savepoints.append((session.do(SAVEPOINT), len(session.events)))
 
     @precondition(lambda self: any(session.savepoints for session in self.sessions))
     @rule(pick=PICKS, back=PICKS)

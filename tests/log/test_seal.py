@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from auditkit_django import auditlog
@@ -336,6 +337,20 @@ def test_the_number_of_queries_of_a_seal_does_not_grow_with_the_log() -> None:
         seal("acme")
     # What was signed before is read, and the proof from it: two queries each.
     assert len(second) <= len(first) + 4
+
+
+def test_the_trail_gives_the_newest_checkpoint_of_its_own_log(client: Client, ada: Any, acme: Any, globex: Any) -> None:
+    client.force_login(ada)
+    grow(3, str(acme.pk))
+    assert client.get("/o/acme/audit/checkpoint.txt").status_code == 404
+    notes = {one.slug: seal(str(one.pk)) for one in (acme, globex) if grow(2, str(one.pk))}
+    answer = client.get("/o/acme/audit/checkpoint.txt")
+    assert answer.content.decode() == notes["acme"].note  # type: ignore[union-attr]
+    assert (answer["Content-Type"], answer["X-Content-Type-Options"]) == ("text/plain; charset=utf-8", "nosniff")
+    assert client.get("/o/globex/audit/checkpoint.txt").status_code == 404
+    page = client.get("/o/acme/audit/").content.decode()
+    assert "Sealed through #5" in page
+    assert "/o/acme/audit/checkpoint.txt" in page
 
 
 class TestKeyFile:

@@ -57,7 +57,8 @@ AUTHENTICATION_BACKENDS = [
 ]
 ROOT_URLCONF = "tests.packs.urls"
 SITE_ID = 1
-EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+if django.VERSION < (6, 1):
+    EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 AUDITKIT = {name: value for name, value in AUDITKIT.items() if name != "HOOKS_OFF"}
 
 LOGIN_URL = "two_factor:login"

@@ -24,7 +24,11 @@ from tests.packs.derived.models import Club, ClubInvitation, ClubMember, ClubOwn
 if TYPE_CHECKING:
     from pytest_django.fixtures import SettingsWrapper
 
-pytestmark = pytest.mark.django_db
+pytestmark = [
+    pytest.mark.django_db,
+    # The package's own, on Django 6.1.
+    pytest.mark.filterwarnings("ignore:Calling select_related\\(\\) with no arguments"),
+]
 
 Recorded = Callable[..., list[dict[str, Any]]]
 

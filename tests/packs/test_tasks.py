@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import django
 import pytest
 
 pytest.importorskip("django.tasks", reason="django.tasks came with Django 6.0")
@@ -411,6 +412,7 @@ def test_what_is_kept_has_no_secret(afar: None, make_user: Callable[..., User], 
         assert secret not in text
 
 
+@pytest.mark.skipif(django.VERSION < (6, 1), reason="no task of Django 6.0 can be pickled")
 def test_a_task_can_be_pickled(afar: None) -> None:
     assert pickle.loads(pickle.dumps(act_afar)) == act_afar
 

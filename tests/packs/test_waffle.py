@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 Recorded = Callable[..., list[dict[str, Any]]]
 
-pytestmark = pytest.mark.django_db
+pytestmark = [
+    pytest.mark.django_db,
+    # The package's own, on Django 6.1.
+    pytest.mark.filterwarnings("ignore:Overriding get_actions\\(\\) without"),
+]
 
 
 @pytest.fixture

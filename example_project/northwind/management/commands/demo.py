@@ -22,6 +22,8 @@ from rich.table import Table
 
 from auditkit_django import auditlog
 from auditkit_django.log.append import append_all
+from auditkit_django.log.keys import create_key_file
+from auditkit_django.log.seal import seal_due
 from example_project.northwind.demo.cast import COMPANIES, PASSWORD, STAFF, SUPPORT
 from example_project.northwind.models import Membership, Organization
 from example_project.northwind.rights import Right
@@ -44,11 +46,13 @@ class Command(BaseCommand):
         console = Console(highlight=False)
         if options["reset"]:
             _delete_database()
+        _make_key()
         call_command("migrate", verbosity=0, interactive=False)
         if not _is_told():
             _refuse_leftovers()
             self._tell(console)
         append_all()
+        seal_due()
         _print_report(console, f"http://{options['addrport']}")
         if not options["no_serve"]:
             call_command("runserver", options["addrport"], use_reloader=False)
@@ -66,6 +70,13 @@ class Command(BaseCommand):
                 progress.update(task, advance=1, description=f"{moment:%d %b %Y}")
         # Created last: its being there says that the story is complete.
         User.objects.create_superuser(STAFF, STAFF, PASSWORD, first_name="Northwind", last_name="Staff")
+
+
+def _make_key() -> None:
+    """A key for the signed checkpoints of the logs, made at the first run."""
+    if not settings.KEY_FILE.exists():
+        create_key_file(settings.KEY_FILE)
+    settings.AUDITKIT["KEY_FILE"] = str(settings.KEY_FILE)
 
 
 def _is_told() -> bool:
