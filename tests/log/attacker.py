@@ -15,13 +15,15 @@ from django.db import connection, models, transaction
 from auditkit_django.ledger.disclosure import digest_of_json, split
 from auditkit_django.ledger.entry import VERSION, format_time
 from auditkit_django.log.rows import ENTRY_TABLE, EVENT_TABLE, LOG_TABLE, PENDING_TABLE
-from auditkit_django.models import Entry, Event, Log, Pending
+from auditkit_django.models import Checkpoint, Entry, Event, Log, Pending, Tile
 
 TABLES: Mapping[type[models.Model], str] = {
     Event: EVENT_TABLE,
     Entry: ENTRY_TABLE,
     Log: LOG_TABLE,
     Pending: PENDING_TABLE,
+    Tile: Tile._meta.db_table,
+    Checkpoint: Checkpoint._meta.db_table,
 }
 
 

@@ -23,6 +23,7 @@ from auditkit_django.ledger.proofs import verify_consistency, verify_range
 from auditkit_django.ledger.tlog_proof import verify_proof
 from auditkit_django.log import keys, prove
 from auditkit_django.log import seal as sealing
+from auditkit_django.log.findings import FINDINGS
 from auditkit_django.log.keys import SecretSigner, create_key_file, read_key_file
 from auditkit_django.log.seal import seal, seal_due
 from auditkit_django.log.signing import SealGuard
@@ -311,6 +312,24 @@ def test_the_guards_of_the_database_refuse(table: str, sql: str) -> None:
     seal("acme")
     with pytest.raises(Exception, match="append-only"), connection.cursor() as cursor:
         cursor.execute(sql.format(f"auditkit_django_{table}"))
+
+
+def test_a_guard_that_lost_its_memory_signs_nothing_and_says_so(guard: SealGuard) -> None:
+    grow(3)
+    seal("acme")
+    [file] = guard.folder.glob("*.json")
+    file.write_text("{")
+    assert codes() == ["guard.unreadable"]
+    grow(1)
+    with pytest.raises(SealError, match="nothing is signed until it can"):
+        seal("acme")
+
+
+def test_every_finding_about_seals_is_tried_here() -> None:
+    text = Path(__file__).read_text()
+    about = {code for code in FINDINGS if code.startswith(("checkpoint.", "tile.", "since.", "guard."))}
+    assert len(about) == 10
+    assert {code for code in about if f'"{code}"' not in text} == set()
 
 
 def test_signatures_that_cannot_be_checked_are_a_gap(settings: SettingsWrapper) -> None:
