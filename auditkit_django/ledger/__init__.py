@@ -13,7 +13,8 @@ neither reads a clock nor touches storage.
 * ``ed25519``: signatures, checked with the standard library alone where ``cryptography`` is absent (RFC 8032).
 * ``note``: signed notes and verifier keys (C2SP signed-note).
 * ``checkpoint``: size and root of a log in a signed note (C2SP tlog-checkpoint).
-* ``strict_json``: JSON read without leniency.
+* ``tlog_proof``: inclusion proofs as text (C2SP tlog-proof).
+* ``base64``, ``strict_json``: base64 and JSON read without leniency.
 * ``errors``: what goes wrong.
 
 Callers import from the modules; nothing is re-exported here.

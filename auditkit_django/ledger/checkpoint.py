@@ -14,10 +14,11 @@ The origin is the name of the log for ever, and of the key that signs for it.
 from __future__ import annotations
 
 import re
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from auditkit_django.ledger import base64
 from auditkit_django.ledger import note as notes
 from auditkit_django.ledger.errors import MalformedError, VerificationError, excerpt
 from auditkit_django.ledger.merkle import EMPTY_ROOT, HASH_BYTES
@@ -61,7 +62,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
         raise MalformedError(
             f"checkpoint: got the size {excerpt(size)}, wanted a decimal below 2**63 without zeros in front"
         )
-    found = Checkpoint(origin=origin, size=int(size), root=_root(root))
+    found = Checkpoint(origin=origin, size=int(size), root=base64.decode(root, "checkpoint root", length=HASH_BYTES))
     if found.size == 0 and found.root != EMPTY_ROOT:
         raise MalformedError("checkpoint: got an empty log with a root, wanted that of no leaves")
     return found
@@ -89,13 +90,3 @@ def open_checkpoint(
     if not any(one.key.name == found.origin and one.key.algorithm == notes.ED25519 for one in verified):
         raise VerificationError(f"checkpoint: {excerpt(found.origin)} itself has not signed it")
     return found, verified
-
-
-def _root(text: str) -> bytes:
-    try:
-        data = b64decode(text, validate=True)
-    except ValueError as exc:
-        raise MalformedError(f"checkpoint: got the root {excerpt(text)}, wanted base64") from exc
-    if len(data) != HASH_BYTES or b64encode(data).decode() != text:
-        raise MalformedError(f"checkpoint: got the root {excerpt(text)}, wanted canonical base64 of 32 bytes")
-    return data

@@ -13,10 +13,11 @@ The optional line ``extra`` of the format is not written and is refused.
 from __future__ import annotations
 
 import re
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from auditkit_django.ledger import base64
 from auditkit_django.ledger.checkpoint import Checkpoint, open_checkpoint
 from auditkit_django.ledger.entry import leaf_hash
 from auditkit_django.ledger.errors import MalformedError, excerpt
@@ -57,7 +58,11 @@ def parse_proof(text: str) -> TlogProof:
     index = _INDEX.fullmatch(lines[0]) if lines else None
     if head != HEAD or not blank or index is None or len(lines) > 1 + _MAX_HASHES:
         raise MalformedError(f"proof: got {excerpt(text)}, wanted {HEAD}, an index, hashes and a signed checkpoint")
-    return TlogProof(index=int(index[1]), hashes=tuple(map(_hash, lines[1:])), note=note)
+    return TlogProof(
+        index=int(index[1]),
+        hashes=tuple(base64.decode(line, "proof", length=HASH_BYTES) for line in lines[1:]),
+        note=note,
+    )
 
 
 def verify_proof(text: str, entry: bytes, keys: Iterable[VerifierKey], *, origin: str | None = None) -> Checkpoint:
@@ -72,13 +77,3 @@ def verify_proof(text: str, entry: bytes, keys: Iterable[VerifierKey], *, origin
     checkpoint, _verified = open_checkpoint(proof.note, keys, origin=origin)
     verify_inclusion(leaf_hash(entry), proof.index, checkpoint.size, proof.hashes, checkpoint.root)
     return checkpoint
-
-
-def _hash(line: str) -> bytes:
-    try:
-        data = b64decode(line, validate=True)
-    except ValueError as exc:
-        raise MalformedError(f"proof: got the hash {excerpt(line)}, wanted base64") from exc
-    if len(data) != HASH_BYTES or b64encode(data).decode() != line:
-        raise MalformedError(f"proof: got the hash {excerpt(line)}, wanted canonical base64 of 32 bytes")
-    return data
