@@ -79,7 +79,7 @@ DECLARE
     changes text[] := '{}';
     parts text[];
 BEGIN
-    IF current_setting('auditkit.told', true) = '1' THEN
+    IF tg_table_name = ANY (string_to_array(current_setting('auditkit.told', true), ',')) THEN
         RETURN NULL;
     END IF;
     key := coalesce(after, before) ->> tg_argv[1];
@@ -153,8 +153,12 @@ FUNCTIONS: dict[str, tuple[str, str, str]] = {
     "auditkit_django_value": ("value jsonb, kind text", "RETURNS text LANGUAGE plpgsql IMMUTABLE", _VALUE_BODY),
     "auditkit_django_disclosure": ("name text, value text", "RETURNS text LANGUAGE sql VOLATILE", _DISCLOSURE_BODY),
     "auditkit_django_new_id": ("", "RETURNS uuid LANGUAGE sql VOLATILE", _ID_BODY),
-    "auditkit_django_capture": ("", "RETURNS trigger LANGUAGE plpgsql", _CAPTURE_BODY),
-    "auditkit_django_capture_truncate": ("", "RETURNS trigger LANGUAGE plpgsql", _TRUNCATE_BODY),
+    "auditkit_django_capture": ("", "RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT", _CAPTURE_BODY),
+    "auditkit_django_capture_truncate": (
+        "",
+        "RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT",
+        _TRUNCATE_BODY,
+    ),
 }
 
 

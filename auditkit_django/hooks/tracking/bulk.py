@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any
 
@@ -56,13 +57,18 @@ def _audited_update(self: Any, **kwargs: Any) -> int:
     if not touched or self.query.is_sliced or self.query.combinator:
         return _update(self, **kwargs)
     using = _for_write(self)
-    with transaction.atomic(using=using, savepoint=False):
+    # In an open transaction no block of our own: Django refuses a wrong name without spoiling the host's transaction.
+    with nullcontext() if get_connection(using).in_atomic_block else transaction.atomic(using=using):
         count = 0
-        for keys in _chunks(_locked_keys(self, using=using)):
-            instances = reading.locked(_by_key(self.model, keys), touched, using=using)
+        # One statement, as the host wrote it: by halves the second would see what the first changed.
+        keys = _locked_keys(self, using=using)
+        instances = [reading.locked(_by_key(self.model, some), touched, using=using) for some in _chunks(keys)]
+        if keys:
             with inner(), told_here(using, self.model):
-                count += _update(reading.with_keys(self, keys), **kwargs)
-            _tell_updates(self.model, instances, kwargs, touched, using=using)
+                count = _update(reading.with_keys(self, keys), **kwargs)
+        with transaction.mark_for_rollback_on_error(using):
+            for some in instances:
+                _tell_updates(self.model, some, kwargs, touched, using=using)
         # Django checks the names of the fields and answers 0 where there are no rows.
         return count or _update(self.filter(pk__in=()), **kwargs)
 
@@ -151,9 +157,9 @@ def _audited_bulk_update(self: Any, objs: Iterable[Model], fields: Iterable[str]
         rows = {one.pk: one for some in _chunks(keys) for one in _read_through(self, some, touched, using=using)}
         with inner(), told_here(using, self.model):
             count = _bulk_update(self, objs, fields, batch_size)
-        changes = []
+        changes, key = [], self.model._meta.pk
         for one in objs:
-            if (row := rows.get(one.pk)) is not None:
+            if one.pk is not None and (row := rows.get(key.to_python(one.pk))) is not None:
                 new = current(one, touched, using=using)
                 state.advance(one, new, using=using)
                 changes.append(row_change("updated", row, read(row, touched), new, operation="QuerySet.bulk_update"))
@@ -203,12 +209,12 @@ def _locked_keys(queryset: Any, *, using: str) -> list[Any]:
         rows = clone.using(using)
     else:
         # A lock is not allowed on such a query, or would take the joined rows too.
-        rows = model._base_manager.using(using).filter(pk__in=clone.values("pk"))
+        rows = QuerySet(model, using=using).filter(pk__in=clone.values("pk"))
     return list(rows.select_for_update().values_list("pk", flat=True))
 
 
 def _by_key(model: Any, keys: Sequence[Any]) -> QuerySet[Any]:
-    return reading.with_keys(model._base_manager.all(), keys)
+    return reading.with_keys(QuerySet(model), keys)
 
 
 def _read_through(queryset: Any, keys: Sequence[Any], fields: Sequence[str], *, using: str) -> list[Any]:
@@ -241,7 +247,9 @@ def _plain(model: type[Model], given: dict[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         field: Any = model._meta.get_field(name)
         if not is_expression(value):
-            found[field.attname] = typed(value.pk if isinstance(value, Model) else value, field)
+            found[field.attname] = typed(
+                getattr(value, field.target_field.attname) if isinstance(value, Model) else value, field
+            )
     return found
 
 
@@ -252,7 +260,7 @@ def _standing(
     fields = _unique(model, unique_fields)
     found: dict[tuple[Any, ...], Model] = {}
     for chunk in _chunks(objs):
-        rows = model._base_manager.using(using).select_for_update(of=("self",))
+        rows: QuerySet[Any] = QuerySet(model, using=using).select_for_update(of=("self",))
         # Each field by itself narrows enough for an index; the exact match is made here.
         for field in fields:
             rows = rows.filter(**{f"{field.attname}__in": {getattr(one, field.attname) for one in chunk}})

@@ -22,7 +22,7 @@ from auditkit_django.hooks.emitting import is_on
 from auditkit_django.hooks.tracking import bulk, deleting, saving  # noqa: F401  (each teaches watched classes its part)
 from auditkit_django.hooks.tracking import relations as many
 from auditkit_django.hooks.tracking.rows import Kind, RelationChange, RowChange, shown
-from auditkit_django.hooks.tracking.watching import Watch, watch
+from auditkit_django.hooks.tracking.watching import Watch, is_suspended, watch
 from auditkit_django.recording.batch import Batch
 from auditkit_django.recording.coercion import NAME_FIELDS, is_named_by_columns, name_of
 from auditkit_django.recording.record import record
@@ -73,7 +73,7 @@ class Tracked:
 
     def is_active(self) -> bool:
         """Whether anything would be recorded."""
-        return any(is_on("track", action) for action in self.actions.values())
+        return not is_suspended.get() and any(is_on("track", action) for action in self.actions.values())
 
     def _arguments(self, change: RowChange) -> dict[str, Any]:
         return {
@@ -192,7 +192,6 @@ def track(
                 relation_sink=tracked.relations_told,
                 names=None if fields is None else tuple(fields),
                 exclude=tuple(exclude),
-                related=_joins(tenant),
                 is_active=tracked.is_active,
                 has_triggers=triggers,
             )
@@ -212,14 +211,23 @@ def finish(tracked: Tracked) -> None:
         if name not in tracked.watch.relations and not any(name in (one.name, one.attname) for one in fields.values()):
             raise ImproperlyConfigured(f"track {tracked.model._meta.label}: mask names {name!r}, which is not tracked")
     tracked.watch.needs = tracked.needs()
+    tracked.watch.related = _joins(tracked.model, tracked.tenant)
     many.connect(tracked.watch)
 
 
-def _joins(tenant: _Tenant) -> tuple[str, ...]:
+def _joins(one: type[Model], tenant: _Tenant) -> tuple[str, ...]:
     """What a bulk read joins so that following the path asks nothing: all of it but the last step."""
     if not isinstance(tenant, str) or "." not in tenant:
         return ()
-    return (tenant.rpartition(".")[0].replace(".", "__"),)
+    model: Any = one
+    joined = []
+    for step in tenant.split(".")[:-1]:
+        field = next((f for f in model._meta.concrete_fields if f.name == step and f.is_relation), None)
+        if field is None:
+            break
+        joined.append(step)
+        model = field.related_model
+    return ("__".join(joined),) if joined else ()
 
 
 def _follow(instance: Any, path: str) -> object:

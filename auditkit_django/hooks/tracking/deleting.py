@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.db.models.deletion import Collector
 
+from auditkit_django.hooks.tracking import reading, state
 from auditkit_django.hooks.tracking.rows import RowChange, read
 from auditkit_django.hooks.tracking.saving import row_change
 from auditkit_django.hooks.tracking.telling import told_here
@@ -79,12 +80,15 @@ def _told(collector: Collector) -> Iterator[tuple[Watch, list[RowChange]]]:
     data: Mapping[type[Model], Iterable[Model]] = collector.data
     operation = "QuerySet.delete" if isinstance(collector.origin, QuerySet) else None
     for model, instances in data.items():
-        for watch in active_watches_of(model):
+        watches = active_watches_of(model)
+        rows = _as_stored(model, list(instances), using=collector.using) if watches else []
+        for watch in watches:
             if watch.model._meta.concrete_model is not model._meta.concrete_model:
                 # A watch on the parent of this row: Django deletes the parent's row by itself, or keeps it.
                 continue
             children = _children_told(data, model, watch)
-            changes = deletions((one for one in instances if one.pk not in children), operation=operation)
+            gone = [one for one in rows if one.pk not in children]
+            changes = deletions(gone, operation=operation)
             if changes:
                 yield watch, changes
     for queryset in collector.fast_deletes:
@@ -93,6 +97,19 @@ def _told(collector: Collector) -> Iterator[tuple[Watch, list[RowChange]]]:
             if changes:
                 yield watch, changes
     yield from _set_by_cascade(collector)
+
+
+def _as_stored(model: type[Model], instances: list[Any], *, using: str) -> list[Any]:
+    """The rows that go: the instances that hold all of what was loaded and nothing else, the others read again."""
+    names, key = names_of(model), model._meta.pk
+    stale = [
+        one.pk for one in instances if len(have := state.known(one) or {}) < len(names) or read(one, names) != have
+    ]
+    rows: dict[Any, Any] = {}
+    for start in range(0, len(stale), reading.CHUNK):
+        some = reading.with_keys(QuerySet(model), stale[start : start + reading.CHUNK])
+        rows |= {row.pk: row for row in reading.locked(some, names, using=using)}
+    return [rows.get(key.to_python(one.pk), one) for one in instances]
 
 
 def _children_told(data: Mapping[type[Model], Iterable[Model]], model: type[Model], watch: Watch) -> set[Any]:
@@ -122,7 +139,11 @@ def _set_by_cascade(collector: Collector) -> Iterator[tuple[Watch, list[RowChang
                             "updated",
                             one,
                             read(one, (field.attname,)),
-                            {field.attname: getattr(value, "pk", value)},
+                            {
+                                field.attname: getattr(value, field.target_field.attname)
+                                if isinstance(value, Model)
+                                else value
+                            },
                             operation="on_delete",
                         )
                     )

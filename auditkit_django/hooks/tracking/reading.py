@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ else:
     _Lookup = Lookup
 
 CHUNK = 2000
-"""Rows that are read, changed and told together: memory stays bounded however many there are."""
+"""Rows that are read, changed and told together. An update alone is one statement, and holds all rows it changes."""
 
 
 def with_keys(rows: QuerySet[Any], keys: Sequence[Any]) -> QuerySet[Any]:
@@ -28,7 +29,7 @@ def with_keys(rows: QuerySet[Any], keys: Sequence[Any]) -> QuerySet[Any]:
 
 class _Among(_Lookup):
     """
-    Whether a key is in a list that is one parameter to PostgreSQL: of a list of thousands each, which ``IN`` sends, most of
+    Whether a key is in a list that is one parameter to the database: of a list of thousands each, which ``IN`` sends, most of
     an update's time is spent in reading the statement.
     """
 
@@ -36,12 +37,15 @@ class _Among(_Lookup):
     lookup_name = "among"
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
-        """``key = ANY(list)``, elsewhere ``key IN (…)``."""
+        """``key = ANY(list)`` on PostgreSQL, ``key IN (…)`` elsewhere."""
         left, parameters = self.process_lhs(compiler, connection)
         field: Any = self.lhs.output_field
         keys = [field.get_db_prep_value(key, connection) for key in self.rhs]
         if connection.vendor == "postgresql":
             return f"{left} = ANY(%s)", [*parameters, keys]
+        if connection.vendor == "sqlite" and all(isinstance(key, int | str) for key in keys):
+            # SQLite limits the number of parameters.
+            return f"{left} IN (SELECT value FROM json_each(%s))", [*parameters, json.dumps(keys)]
         return f"{left} IN ({', '.join(['%s'] * len(keys))})", [*parameters, *keys]
 
 
@@ -57,9 +61,9 @@ def locked(rows: QuerySet[Any], fields: Iterable[str], *, using: str) -> list[An
     if any(watch.needs is None for watch in watches):
         related = sorted({path for watch in watches for path in watch.related})
         return list(rows.select_related(*related) if related else rows)
-    key = rows.model._meta.pk.attname
+    keys = {one.attname for one in rows.model._meta.pk_fields}
     needed = {name for watch in watches for name in watch.needs or ()}
-    return _shells(rows, tuple({key, *needed, *fields}), using=using)
+    return _shells(rows, tuple({*keys, *needed, *fields}), using=using)
 
 
 def _shells(rows: QuerySet[Any], names: Sequence[str], *, using: str) -> list[Model]:

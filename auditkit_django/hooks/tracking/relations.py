@@ -20,7 +20,7 @@ from auditkit_django.hooks.tracking.rows import RelationChange, RowChange
 from auditkit_django.hooks.tracking.watching import Watch, active_watches_of, watch, watches_of
 
 #: The transaction block in which Django's relation manager works; gone when the block is, whatever happened in it.
-_in_manager: ContextVar[object] = ContextVar("auditkit_relation_manager", default=None)
+_in_manager: ContextVar[tuple[object, ...]] = ContextVar("auditkit_relation_manager", default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def _changed(
     sender: type[Model], instance: Model, action: str, reverse: bool, pk_set: set[Any] | None, using: str, **_: Any
 ) -> None:
     if action.startswith("pre_"):
-        _in_manager.set(get_connection(using).atomic_blocks[-1])
+        _in_manager.set((*_in_manager.get(), *get_connection(using).atomic_blocks[-1:]))
     for relation in _RELATIONS.get(sender, ()):
         if relation.watch not in active_watches_of(relation.watch.model):
             continue
@@ -84,7 +84,7 @@ def _changed(
         elif action == "post_add":
             _tell(relation, instance, added=pk_set or (), reverse=reverse, using=using)
     if action.startswith("post_"):
-        _in_manager.set(None)
+        _in_manager.set(_in_manager.get()[:-1])
 
 
 def _tell(
@@ -103,7 +103,9 @@ def _tell(
     assert sink is not None
     if not reverse:
         sink([RelationChange(instance=instance, field=name, removed=gone, added=come)])
-        return
+        if not gone or not relation.field.remote_field.symmetrical:
+            return
+        # Django takes the mirrored rows away by the same statement; it adds them by a second one.
     # Seen from the other side: each watched row lost or won one key.
     rows = _rows(relation, gone or come, using=using)
     other = (instance.pk,)
@@ -169,7 +171,7 @@ def _note(instance: Model, through: type[Model]) -> list[Any]:
 
 
 def _is_in_manager() -> bool:
-    block = _in_manager.get()
-    if block is None:
-        return False
-    return any(block in connection.atomic_blocks for connection in connections.all(initialized_only=True))
+    blocks = _in_manager.get()
+    return bool(blocks) and any(
+        block in connection.atomic_blocks for connection in connections.all(initialized_only=True) for block in blocks
+    )

@@ -14,7 +14,7 @@ from django.db.models.fields.files import FieldFile
 
 Kind = Literal["created", "updated", "deleted"]
 
-_MUTABLE = frozenset({dict, list, set, bytearray})
+_MUTABLE = (dict, list, set, bytearray)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class RelationChange:
 
 def kept(value: Any) -> Any:
     """``value`` as it is now, whatever is done to it later."""
-    if type(value) in _MUTABLE:
+    if isinstance(value, _MUTABLE):
         return copy.deepcopy(value)
     return value.name if isinstance(value, FieldFile) else value
 

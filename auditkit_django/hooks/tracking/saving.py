@@ -8,11 +8,13 @@ transaction in which Django's ``post_save`` (sent too late for that in autocommi
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 from django.db import router, transaction
 from django.db.models import NOT_PROVIDED, Model
-from django.db.models.signals import post_save
+from django.db.models.signals import post_save, pre_save
+from django.db.transaction import get_connection, mark_for_rollback_on_error
 
 from auditkit_django.hooks.tracking import state
 from auditkit_django.hooks.tracking.rows import Kind, RowChange, differing, is_expression, kept, read
@@ -31,6 +33,7 @@ def teach(model: type[Model]) -> None:
     """Make saves of ``model`` known. Proxies and children are prepared by themselves, and inherit the methods."""
     if all(watch.narrow is not None for watch in watches_of(model)):
         return
+    pre_save.connect(_loading, sender=model, dispatch_uid=("auditkit_django.loading", model._meta.label))
     post_save.connect(_saved, sender=model, dispatch_uid=("auditkit_django.saved", model._meta.label))
     if "_auditkit_is_taught" in {name for base in model.__mro__ for name in vars(base)}:
         return
@@ -75,8 +78,10 @@ def _teach_saving(model: Any) -> None:
             save_base(self, raw=raw, using=using, **given)
             return
         # Change and event commit together, in autocommit too.
-        with transaction.atomic(using=using, savepoint=False):
-            _learn_missing(self, using=using, update_fields=update_fields, is_insert=bool(force_insert))
+        with nullcontext() if get_connection(using).in_atomic_block else transaction.atomic(using=using):
+            _learn_missing(
+                self, using=using, update_fields=update_fields, is_insert=bool(force_insert), is_forced=force_update
+            )
             save_base(self, raw=raw, using=using, **given)
             if type(self)._meta.auto_created:
                 # Django sends no signals for the rows of a many-to-many relation.
@@ -94,9 +99,12 @@ def _teach_saving(model: Any) -> None:
     model._save_table = told_save_table
 
 
-def _learn_missing(instance: Model, *, using: str, update_fields: Collection[str] | None, is_insert: bool) -> None:
+def _learn_missing(
+    instance: Model, *, using: str, update_fields: Collection[str] | None, is_insert: bool, is_forced: bool = False
+) -> None:
     """Read old values that this process never saw: deferred fields, or a row named by its key alone."""
-    if instance._state.adding and (is_insert or instance.pk is None or _has_default_key(instance)):
+    state.forget_other_row(instance)
+    if instance._state.adding and (is_insert or instance.pk is None or (_has_default_key(instance) and not is_forced)):
         return
     names = names_of(type(instance))
     wanted = names if update_fields is None else _attnames(instance, update_fields) & set(names)
@@ -114,6 +122,12 @@ def _has_default_key(instance: Model) -> bool:
     return key.default is not NOT_PROVIDED or getattr(key, "db_default", NOT_PROVIDED) is not NOT_PROVIDED
 
 
+def _loading(sender: type[Model], instance: Model, raw: bool, using: str, **_signal: Any) -> None:
+    # Fixtures are saved by Model.save_base itself, past that of the class.
+    if raw and active_watches_of(sender):
+        _learn_missing(instance, using=using, update_fields=None, is_insert=False, is_forced=True)
+
+
 def _saved(
     sender: type[Model],
     instance: Model,
@@ -122,7 +136,9 @@ def _saved(
     update_fields: Collection[str] | None,
     **_signal: Any,
 ) -> None:
-    _after(instance, is_created=created, using=using, update_fields=update_fields)
+    # A change whose record was refused is not kept, even by a host that catches the refusal.
+    with mark_for_rollback_on_error(using):
+        _after(instance, is_created=created, using=using, update_fields=update_fields)
 
 
 def _after(instance: Model, *, is_created: bool, using: str, update_fields: Collection[str] | None) -> None:

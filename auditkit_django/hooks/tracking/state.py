@@ -61,23 +61,32 @@ def remember(instance: Model, names: tuple[str, ...]) -> None:
     state: Any = instance._state
     state.auditkit = read(instance, names)
     state.auditkit_step = None
+    state.auditkit_key = instance.pk
 
 
 def known(instance: Model) -> dict[str, Any] | None:
     """The values that the row has as far as we know, by attribute name; None for an instance never loaded or saved."""
     state: Any = instance._state
     step: Step | None = getattr(state, "auditkit_step", None)
-    while step is not None and step.is_undone():
-        state.auditkit = step.before
-        state.auditkit_step = step = step.outer
+    if step is not None and step.is_undone():
+        # What the row holds now only the database knows: the next save asks it.
+        state.auditkit = state.auditkit_step = None
     found: dict[str, Any] | None = getattr(state, "auditkit", None)
     return found
+
+
+def forget_other_row(instance: Model) -> None:
+    """An instance whose key was changed stands for another row, of which nothing is known."""
+    state: Any = instance._state
+    if getattr(state, "auditkit_key", instance.pk) != instance.pk:
+        state.auditkit = state.auditkit_step = None
+    state.auditkit_key = instance.pk
 
 
 def learn(instance: Model, values: Mapping[str, Any]) -> None:
     """Add values that were read from the database because they were not known."""
     state: Any = instance._state
-    state.auditkit = {**(getattr(state, "auditkit", None) or {}), **values}
+    state.auditkit = {**(known(instance) or {}), **values}
 
 
 def advance(instance: Model, values: Mapping[str, Any], *, using: str) -> None:
@@ -87,4 +96,5 @@ def advance(instance: Model, values: Mapping[str, Any], *, using: str) -> None:
     step = Step(before, getattr(state, "auditkit_step", None), using)
     state.auditkit = {**(before or {}), **values}
     state.auditkit_step = step
+    state.auditkit_key = instance.pk
     transaction.on_commit(step, using=using)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from auditkit_django.hooks.emitting import emit, tenant_of_context
-from auditkit_django.hooks.tracking.watching import inner
+from auditkit_django.hooks.tracking.watching import is_suspended
 
 
 @contextmanager
@@ -25,5 +25,8 @@ def suspended(reason: str, *, tenant: object = None) -> Iterator[None]:
         tenants=[tenant if tenant is not None else tenant_of_context()],
         metadata={"reason": reason},
     )
-    with inner():
+    token = is_suspended.set(True)
+    try:
         yield
+    finally:
+        is_suspended.reset(token)

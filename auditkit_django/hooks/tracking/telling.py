@@ -18,13 +18,21 @@ def told_here(using: str, *tracked: type[Model]) -> Iterator[None]:
     if connection.vendor != "postgresql" or not any(has_triggers(model) for model in tracked):
         yield
         return
-    set_locally(using, "auditkit.told", "1")
+    before = getattr(connection, "_auditkit_told", "")
+    now = connection._auditkit_told = ",".join(_table(one) for one in tracked)
+    set_locally(using, "auditkit.told", now)
     try:
         yield
     finally:
+        connection._auditkit_told = before
         # A transaction that a failed statement broke forgets the setting when it rolls back.
         if not connection.needs_rollback and connection.connection.info.transaction_status.name != "INERROR":
-            set_locally(using, "auditkit.told", "")
+            set_locally(using, "auditkit.told", before)
+
+
+def _table(model: type[Model]) -> str:
+    """The name by which a trigger knows its table: without the schema that hosts write as ``schema"."table``."""
+    return model._meta.db_table.rpartition('"."')[2].strip('"')
 
 
 def set_locally(using: str, name: str, value: str) -> None:

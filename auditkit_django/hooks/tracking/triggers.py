@@ -39,16 +39,20 @@ def triggered() -> list[Tracked]:
     return [one for one in TRACKED if one.has_triggers]
 
 
+def _on(connection: BaseDatabaseWrapper) -> list[Tracked]:
+    return [one for one in triggered() if router.db_for_write(one.model) == connection.alias]
+
+
 def install(connection: BaseDatabaseWrapper) -> list[str]:
     """Put the triggers of every model that asked in place; the labels of those models. PostgreSQL only."""
-    found = [one for one in triggered() if router.db_for_write(one.model) == connection.alias]
+    found = _on(connection)
     if connection.vendor != "postgresql" or not found:
         return []
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         for sql in capture.function_statements():
             cursor.execute(sql)
         for one in found:
-            for sql in (*_drops(one.model), *_creations(one)):
+            for sql in (*_drops(connection, one.model), *_creations(connection, one)):
                 cursor.execute(sql)
     return [one.model._meta.label for one in found]
 
@@ -59,7 +63,7 @@ def remove(connection: BaseDatabaseWrapper) -> None:
         return
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         for one in TRACKED:
-            for sql in _drops(one.model):
+            for sql in _drops(connection, one.model):
                 cursor.execute(sql)
         for sql in capture.drop_statements():
             cursor.execute(sql)
@@ -68,7 +72,7 @@ def remove(connection: BaseDatabaseWrapper) -> None:
 def problems(connection: BaseDatabaseWrapper) -> list[str]:
     """What is missing or altered, one sentence each; empty where every trigger stands as :func:`install` makes it."""
     found = []
-    for one in triggered():
+    for one in _on(connection):
         table = one.model._meta.db_table
         if connection.vendor != "postgresql":
             found.append(
@@ -81,16 +85,15 @@ def problems(connection: BaseDatabaseWrapper) -> list[str]:
                 found.append(f"trigger {name} on {table} is missing")
             elif standing[name] != ("A", wanted):
                 found.append(f"trigger {name} on {table} is disabled or was made for another form of the model")
-    return found + (_altered_functions(connection) if connection.vendor == "postgresql" and triggered() else [])
+    return found + (_altered_functions(connection) if connection.vendor == "postgresql" and _on(connection) else [])
 
 
 def install_after_migrate(using: str, **_signal: Any) -> None:
     """Receiver of ``post_migrate``: triggers follow the models. Not in hosts' test databases, whose flush truncates."""
     connection = connections[using]
-    if (is_test_run() and not settings.GUARDS_IN_TESTS) or not triggered() or connection.vendor != "postgresql":
+    if (is_test_run() and not settings.GUARDS_IN_TESTS) or not _on(connection) or connection.vendor != "postgresql":
         return
-    tables = connection.introspection.table_names()
-    if all(one.model._meta.db_table in tables for one in triggered()):
+    if all(_stands(connection, one) for one in _on(connection)):
         install(connection)
 
 
@@ -122,8 +125,14 @@ def _context_text() -> str:
     return json.dumps({name: value for name, value in found.items() if value is not None})
 
 
-def _creations(one: Tracked) -> list[str]:
-    table = f'"{one.model._meta.db_table}"'
+def _stands(connection: BaseDatabaseWrapper, one: Tracked) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s)", [connection.ops.quote_name(one.model._meta.db_table)])
+        return cursor.fetchone()[0] is not None
+
+
+def _creations(connection: BaseDatabaseWrapper, one: Tracked) -> list[str]:
+    table = connection.ops.quote_name(one.model._meta.db_table)
     row, truncate = (", ".join(map(_literal, given)) for given in (_arguments(one), _truncate_arguments(one)))
     return [
         f"CREATE TRIGGER {ROW} AFTER INSERT OR UPDATE OR DELETE ON {table}"
@@ -135,8 +144,11 @@ def _creations(one: Tracked) -> list[str]:
     ]
 
 
-def _drops(model: type[models.Model]) -> list[str]:
-    return [f'DROP TRIGGER IF EXISTS {name} ON "{model._meta.db_table}"' for name in (ROW, TRUNCATE)]
+def _drops(connection: BaseDatabaseWrapper, model: type[models.Model]) -> list[str]:
+    return [
+        f"DROP TRIGGER IF EXISTS {name} ON {connection.ops.quote_name(model._meta.db_table)}"
+        for name in (ROW, TRUNCATE)
+    ]
 
 
 def _arguments(one: Tracked) -> tuple[str, ...]:
@@ -187,7 +199,7 @@ def _standing(connection: BaseDatabaseWrapper, table: str) -> dict[str, tuple[st
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT tgname, tgenabled, tgargs FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND tgname = ANY(%s)",
-            [f'"{table}"', [ROW, TRUNCATE]],
+            [connection.ops.quote_name(table), [ROW, TRUNCATE]],
         )
         return {
             name: (
@@ -210,10 +222,10 @@ def _altered_functions(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+    return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
 
 
 def _literal(text: str) -> str:
     if "\\" in text or "\0" in text:
         raise RecordingError(f"trigger argument: got {text!r:.80}, wanted text without backslashes")
-    return "'" + text.replace("'", "''").replace("%", "%%") + "'"
+    return "'" + text.replace("'", "''") + "'"

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
-from django.db.models import Field, Model, QuerySet
+from django.db.models import Field, ManyToManyField, Model, QuerySet
 from django.db.models.signals import class_prepared
 
 from auditkit_django.hooks.tracking.rows import RelationChange, RowChange
@@ -72,7 +72,10 @@ class Watch:
             found = {one.name: one for one in self.model._meta.many_to_many}
         else:
             found = {name: one for name in self.names if (one := self._field(name)).many_to_many}
-        return {name: one for name, one in found.items() if name not in self.exclude}
+        # django-taggit's manager is many-to-many and knows no columns of the table between.
+        return {
+            name: one for name, one in found.items() if name not in self.exclude and isinstance(one, ManyToManyField)
+        }
 
     def _field(self, name: str) -> Any:
         try:
@@ -96,6 +99,8 @@ _names: dict[type[Model], tuple[str, ...]] = {}
 #: Called for each class that becomes watched: its own, its proxies and children, those defined later too.
 _preparers: list[Callable[[type[Model]], None]] = []
 
+#: Whether ``tracking.suspended()`` is at work: hooks and packs go on.
+is_suspended: ContextVar[bool] = ContextVar("auditkit_tracking_suspended", default=False)
 _is_inner: ContextVar[bool] = ContextVar("auditkit_tracking_inner", default=False)
 
 
