@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,8 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "OVERSIZE": ("truncate", "reject"),
 }
 _DOTTED = ("TENANT_RESOLVER", "ACTOR_RESOLVER", "TRAIL_ACCESS", "USER_TENANTS")
+#: It begins every log's origin, the name of the key that signs it, which may have neither (C2SP signed-note).
+_ORIGIN = re.compile(r"[^\s+\x00-\x1f\x7f]{1,200}")
 _CEILINGS = ("MAX_METADATA_BYTES", "MAX_EVENT_BYTES")
 _MIDDLEWARE = "auditkit_django.hooks.middleware.AuditkitMiddleware"
 
@@ -59,6 +62,14 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
         found.append(
             Error(
                 f"AUDITKIT['TRUSTED_PROXY_COUNT'] is {settings.TRUSTED_PROXY_COUNT!r}, wanted 0 or more.",
+                id="auditkit.E002",
+            )
+        )
+    if not isinstance(settings.ORIGIN, str) or not _ORIGIN.fullmatch(settings.ORIGIN):
+        found.append(
+            Error(
+                f"AUDITKIT['ORIGIN'] is {settings.ORIGIN!r:.80}, wanted a domain that you own: up to 200 letters, digits and"
+                " marks, no space and no plus sign.",
                 id="auditkit.E002",
             )
         )

@@ -193,7 +193,7 @@ class Tile(AppendOnlyModel):
     """
     A node of the tree that never changes any more: ``level`` 1 stands for 256 leaves, 2 for 256 of those, and so on.
 
-    Level 0 is ``Entry.leaf_hash``. With these a proof reads at most 256 rows for each level, however large the log is.
+    Level 0 is ``Entry.leaf_hash``. With these a proof reads some hundred rows for each level, however large the log is.
     """
 
     pk = models.CompositePrimaryKey("tenant", "epoch", "level", "number")

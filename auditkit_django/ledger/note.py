@@ -174,6 +174,7 @@ def sign(text: str, *, key: VerifierKey, signer: Callable[[bytes], bytes]) -> Si
         raise MalformedError(
             f"note: got {excerpt(text)}, wanted text that ends with a newline, without control characters"
         )
+    _check_name(key.name)
     signature = Signature(name=key.name, key_id=key.key_id, blob=signer(text.encode()))
     # A signature that nobody can check is worse than none: it is published and cannot be taken back.
     _verified(text, key, signature)

@@ -54,6 +54,8 @@ FINDINGS: Final[Mapping[str, str]] = {
 GAPS: Final[Mapping[str, str]] = {
     "check.partial": "only the newest entries were checked",
     "check.unsigned": "there is no key to check the signatures of the checkpoints with",
+    "check.unsealed": "there is a key and the log has no checkpoint",
+    "check.unguarded": "the guard knows nothing of the log: checkpoints that were dropped are not missed",
 }
 
 

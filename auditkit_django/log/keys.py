@@ -93,10 +93,22 @@ def create_key_file(path: Path) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as exc:
         raise SealError(f"key file: {path} is there already and is never overwritten") from exc
+    except OSError as exc:
+        raise SealError(f"key file: {path} cannot be made: {exc.strerror}") from exc
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in ``folder`` reach the disk: after a power cut a file is there by its name."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_key_file(path: Path) -> bytes:
@@ -113,6 +125,8 @@ def read_key_file(path: Path) -> bytes:
         raise SealError(
             f"key file: {path} cannot be read ({exc.strerror}); manage.py auditkit_keys init makes one"
         ) from exc
+    except UnicodeDecodeError as exc:
+        raise SealError(f"key file: {path} is none, wanted what manage.py auditkit_keys init makes") from exc
     if mode & 0o077:
         raise SealError(f"key file: {path} has mode {mode:04o}, wanted 0600: nobody but its owner may read it")
     try:

@@ -18,12 +18,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, IntegrityError, transaction
+from django.db.models import F, OuterRef, Q, Subquery
+from django.db.transaction import get_connection
 from django.utils import timezone
 
 from auditkit_django.conf import settings
 from auditkit_django.crash import crash_point
-from auditkit_django.exceptions import SealError
+from auditkit_django.environment import is_test_run
+from auditkit_django.exceptions import MalformedError, SealError, VerificationError
 from auditkit_django.ledger.checkpoint import Checkpoint as Sealed
 from auditkit_django.ledger.entry import ZERO_HASH, leaf_hash
 from auditkit_django.ledger.proofs import Reader, prove_consistency
@@ -31,14 +34,13 @@ from auditkit_django.ledger.ranges import CompactRange, Node
 from auditkit_django.log import chores, keys, signing
 from auditkit_django.log.keys import Signer
 from auditkit_django.log.signing import SealGuard
-from auditkit_django.log.tree import HEIGHT, reader
+from auditkit_django.log.tree import HASH, HEIGHT, reader
 from auditkit_django.models import Checkpoint, Entry, Log, Tile
 from auditkit_django.signals import log_sealed
 
 logger = logging.getLogger("auditkit_django")
 
 _CHUNK = 5_000
-_HASH = 32
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,11 +72,11 @@ def compact_range(checkpoint: Checkpoint | None) -> CompactRange:
     if checkpoint is None:
         return CompactRange()
     data = bytes(checkpoint.hashes)
-    return CompactRange(checkpoint.size, [data[at : at + _HASH] for at in range(0, len(data), _HASH)])
+    return CompactRange(checkpoint.size, [data[at : at + HASH] for at in range(0, len(data), HASH)])
 
 
 def is_due(log: Log, last: Checkpoint | None, *, now: datetime) -> bool:
-    """Whether ``log`` is to be sealed: enough is new, or the last checkpoint is old enough; an idle log's too."""
+    """Whether ``log`` is to be sealed: enough is new, or something is and the last checkpoint is old enough."""
     if last is None or log.size - last.size >= settings.SEAL_EVENTS:
         return True
     return now - last.sealed_at >= timedelta(seconds=settings.SEAL_INTERVAL) and log.size > last.size
@@ -92,14 +94,27 @@ def seal(
     Seal the newest log of ``tenant``: its new checkpoint, the one that stands where nothing is new, None without a log.
 
     Raises:
-        SealError: No signer is set, the guard refused, or the entries are not the chain that they were.
+        SealError: No signer is set, the guard refused, the entries are not the chain that they were, or a transaction is
+            open, whose rollback would leave a signature for entries that are not there.
     """
+    if get_connection(using).in_atomic_block and not is_test_run():
+        raise SealError("seal: got an open transaction, wanted none: what is signed cannot be rolled back")
     log = Log.objects.using(using).filter(tenant=tenant).order_by("-epoch").first()
     if log is None:
         return None
     signer = signer or keys.signer()
     if signer is None:
         raise SealError("seal: got neither KEY_FILE nor SIGNER, wanted a key: manage.py auditkit_keys init makes one")
+    guard = guard or signing.guard()
+    try:
+        with guard.alone(log.origin):
+            log.refresh_from_db(using=using)
+            return _sealed(log, signer=signer, guard=guard, using=using, clock=clock)
+    except (MalformedError, VerificationError, LookupError, TypeError, ValueError, OSError, DatabaseError) as exc:
+        raise SealError(f"seal: the log of tenant {tenant!r} was not sealed: {type(exc).__name__}: {exc}") from exc
+
+
+def _sealed(log: Log, *, signer: Signer, guard: SealGuard, using: str, clock: Callable[[], datetime]) -> Checkpoint:
     last = newest(log, using=using)
     if last is not None and last.size == log.size:
         return last
@@ -109,12 +124,12 @@ def seal(
     note = signing.signed_note(
         checkpoint,
         signer=signer,
-        guard=guard or signing.guard(),
+        guard=guard,
         prove=lambda size: prove_consistency(size, checkpoint.size, read),
     )
     crash_point("seal.signed")
     row = Checkpoint(
-        tenant=tenant,
+        tenant=log.tenant,
         epoch=log.epoch,
         size=log.size,
         root=checkpoint.root,
@@ -128,34 +143,38 @@ def seal(
             crash_point("seal.tiles")
             Checkpoint.objects.using(using).bulk_create([row])
     except IntegrityError:
-        # Another sealer was here: what it wrote is what we would have written, for the guard let both pass.
+        # A sealer with a guard of its own was here: what it wrote is what we would have written.
         standing = newest(log, using=using)
         if standing is None or standing.size < log.size:
             raise
         return standing
     crash_point("seal.written")
-    log_sealed.send_robust(sender=Log, tenant=tenant, note=note)
+    log_sealed.send_robust(sender=Log, tenant=log.tenant, note=note)
     return row
 
 
 def seal_due(*, using: str = DEFAULT_DB_ALIAS, clock: Callable[[], datetime] = timezone.now) -> int:
     """Seal every log that is due; how many. A log that cannot be sealed is logged and keeps no other from its seal."""
     signer = keys.signer()
-    if signer is None:
+    if signer is None or (get_connection(using).in_atomic_block and not is_test_run()):
         return 0
     count = 0
-    for log in Log.objects.using(using).filter(state=Log.State.OPEN).order_by("tenant", "epoch").iterator():
-        last = newest(log, using=using)
-        if (last is None or last.size < log.size) and is_due(log, last, now=clock()):
-            try:
+    of_log = Checkpoint.objects.filter(tenant=OuterRef("tenant"), epoch=OuterRef("epoch")).order_by("-size")
+    logs = Log.objects.using(using).filter(state=Log.State.OPEN).alias(sealed=Subquery(of_log.values("size")[:1]))
+    for log in logs.filter(Q(sealed=None) | Q(sealed__lt=F("size"))).order_by("tenant", "epoch").iterator():
+        try:
+            if is_due(log, newest(log, using=using), now=clock()):
                 count += seal(log.tenant, using=using, signer=signer, clock=clock) is not None
-            except SealError:
-                logger.exception("auditkit: the log of tenant %s was not sealed", log.tenant)
+        except Exception:
+            # Whatever it is, a signer that cannot be reached or a row that somebody wrote to: the other tenants go on.
+            logger.exception("auditkit: the log of tenant %s was not sealed", log.tenant)
     return count
 
 
 def _grown(log: Log, last: Checkpoint | None, *, using: str) -> _Growth:
     growth = _Growth(range=compact_range(last))
+    if last is not None and growth.range.root() != bytes(last.root):
+        raise SealError(f"seal: the checkpoint at {last.size} of tenant {log.tenant!r} was altered: verify the log")
 
     def closed(node: Node, value: bytes) -> None:
         level, number = node

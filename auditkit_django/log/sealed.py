@@ -11,7 +11,7 @@ Checkpoints verified: what was signed is what the entries say, from the first se
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db import DEFAULT_DB_ALIAS
 
@@ -22,34 +22,105 @@ from auditkit_django.ledger.note import VerifierKey, parse
 from auditkit_django.ledger.ranges import CompactRange, Node
 from auditkit_django.log import keys, signing
 from auditkit_django.log.findings import Finding
+from auditkit_django.log.reading import any_text
 from auditkit_django.log.signing import SealGuard
-from auditkit_django.log.tree import HEIGHT, leaf_hashes
+from auditkit_django.log.tree import HEIGHT, is_hash, leaf_hashes
 from auditkit_django.models import Checkpoint, Log, Tile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seals:
-    """What the checkpoints of a log are checked with. ``keys`` empty: signatures cannot be checked, which is a gap."""
+    """
+    What the checkpoints of a log are checked with.
+
+    ``keys`` empty: signatures cannot be checked, which is a gap; ``problem`` says why, where a key was to be there.
+    """
 
     keys: Sequence[VerifierKey] = ()
     guard: SealGuard | None = None
     since: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """A checkpoint's columns, which are what anybody may have left there."""
+
+    size: int
+    root: bytes
+    hashes: bytes
+    note: str
 
 
 def check(log: Log, seals: Seals, *, using: str = DEFAULT_DB_ALIAS) -> Iterator[Finding]:
-    """Findings of all four steps; ``check.unsigned`` among them is a gap and no fault."""
-    rows = list(Checkpoint.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch).order_by("size"))
-    if rows and not seals.keys:
-        yield Finding(code="check.unsigned", message="there is no key to check the checkpoints' signatures with")
-    for row in rows:
-        yield from _check_note(row, log, seals)
+    """Findings of all four steps; those of them that are in ``findings.GAPS`` are no fault."""
+    # Logs grow and are sealed while we look. What was sealed is read first and the size of the log last, so that whatever
+    # was sealed is there; and the tiles in between, so that each belongs to a checkpoint that is read.
+    tiles_until = max((row.size for row in _rows(log, using=using) if isinstance(row, _Row)), default=0)
+    tiles = list(_tiles(log, using=using))
+    rows = list(_rows(log, using=using))
     held = list(_held(log, seals))
-    yield from (finding for finding in held if isinstance(finding, Finding))
+    size = _size_now(log, using=using)
+    yield from _gaps(rows, held, seals)
+    yield from (one for one in (*tiles, *rows, *held) if isinstance(one, Finding))
+    good = [row for row in rows if isinstance(row, _Row)]
+    for row in good:
+        yield from _check_note(row, log, seals, size=size)
     kept = [one for one in held if isinstance(one, Sealed)]
-    yield from _check_tree(log, rows, kept, using=using)
+    found = dict(one for one in tiles if not isinstance(one, Finding))
+    yield from _Tree(log=log, size=size, tiles=found, tiles_until=tiles_until, using=using).check(good, kept)
 
 
-def _check_note(row: Checkpoint, log: Log, seals: Seals) -> Iterator[Finding]:
+def _rows(log: Log, *, using: str) -> Iterator[_Row | Finding]:
+    # Without ``sealed_at``, which nothing here is decided by and which PostgreSQL may hold and Python may not.
+    rows = Checkpoint.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch).order_by("size")
+    with any_text(using):
+        values = list(rows.values_list("size", "root", "hashes", "note"))
+    for size, root, hashes, note in values:
+        if type(size) is int and size >= 0 and is_hash(root) and _are_bytes(hashes) and isinstance(note, str):
+            yield _Row(size=size, root=bytes(root), hashes=bytes(hashes), note=note)
+        else:
+            message = f"checkpoint at {size!r:.40}: its columns are none of a checkpoint"
+            yield Finding(code="checkpoint.column", message=message)
+
+
+def _tiles(log: Log, *, using: str) -> Iterator[tuple[Node, bytes] | Finding]:
+    rows = Tile.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch)
+    with any_text(using):
+        values = list(rows.values_list("level", "number", "hash"))
+    for level, number, value in values:
+        if type(level) is int and type(number) is int and is_hash(value):
+            yield (level * HEIGHT, number), bytes(value)
+        else:
+            yield Finding(
+                code="tile.hash", message=f"tile {level!r:.40}/{number!r:.40}: its columns are none of a tile"
+            )
+
+
+def _size_now(log: Log, *, using: str) -> int:
+    size = Log.objects.using(using).filter(pk=log.pk).values_list("size", flat=True).first()
+    return size if type(size) is int else log.size
+
+
+def _are_bytes(value: object) -> bool:
+    return isinstance(value, bytes | memoryview)
+
+
+def _gaps(rows: Sequence[_Row | Finding], held: Sequence[Sealed | Finding], seals: Seals) -> Iterator[Finding]:
+    if not seals.keys:
+        if rows or seals.since is not None or seals.problem is not None:
+            why = f": {seals.problem}" if seals.problem else ""
+            yield Finding(code="check.unsigned", message=f"there is no key to check the signatures with{why}")
+    elif not rows:
+        yield Finding(
+            code="check.unsealed", message="the log has no checkpoint: who owns the database can rewrite all of it"
+        )
+    elif seals.guard is not None and seals.since is None and not held:
+        message = "the guard knows nothing of this log: checkpoints that were dropped are not missed"
+        yield Finding(code="check.unguarded", message=message)
+
+
+def _check_note(row: _Row, log: Log, seals: Seals, *, size: int) -> Iterator[Finding]:
     """Step 1."""
     try:
         note = parse(row.note)
@@ -60,10 +131,10 @@ def _check_note(row: Checkpoint, log: Log, seals: Seals) -> Iterator[Finding]:
     except VerificationError as exc:
         yield _finding("checkpoint.signature", row, str(exc))
         return
-    if (said.origin, said.size, said.root) != (log.origin, row.size, bytes(row.root)):
+    if (said.origin, said.size, said.root) != (log.origin, row.size, row.root):
         yield _finding("checkpoint.column", row, "its columns are not what its note says")
-    if row.size > log.size:
-        yield _finding("checkpoint.beyond", row, f"it was signed for {row.size} entries, the log has {log.size}")
+    if row.size > size:
+        yield _finding("checkpoint.beyond", row, f"it was signed for {row.size} entries, the log has {size}")
 
 
 def _held(log: Log, seals: Seals) -> Iterator[Sealed | Finding]:
@@ -78,63 +149,87 @@ def _held(log: Log, seals: Seals) -> Iterator[Sealed | Finding]:
             yield last
     if seals.since is not None:
         try:
-            yield open_checkpoint(seals.since, seals.keys, origin=log.origin)[0]
+            yield _since(seals.since, log, seals)
         except (MalformedError, VerificationError) as exc:
             yield Finding(code="since.signature", message=str(exc))
 
 
-def _check_tree(log: Log, rows: Sequence[Checkpoint], kept: Sequence[Sealed], *, using: str) -> Iterator[Finding]:
+def _since(note: str, log: Log, seals: Seals) -> Sealed:
+    if seals.keys:
+        return open_checkpoint(note, seals.keys, origin=log.origin)[0]
+    # Whoever kept it knows what it said, if not who signed it.
+    said = parse_checkpoint(parse(note).text)
+    if said.origin != log.origin:
+        raise VerificationError(f"checkpoint: got one of {said.origin!r}, wanted {log.origin!r}")
+    return said
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tree:
     """Steps 2 to 4: one pass over the leaf hashes, stopping at every size that somebody signed."""
-    sizes = sorted({row.size for row in rows} | {one.size for one in kept})
-    by_size = {row.size: row for row in rows}
-    tiles = {
-        (tile.level * HEIGHT, tile.number): bytes(tile.hash)
-        for tile in Tile.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch).iterator()
-    }
-    tree, wrong = CompactRange(), set[Node]()
 
-    def closed(node: Node, value: bytes) -> None:
-        if node in tiles and tiles.pop(node) != value:
-            wrong.add(node)
+    log: Log
+    size: int
+    tiles: dict[Node, bytes]
+    tiles_until: int
+    using: str
+    range: CompactRange = field(default_factory=CompactRange)
+    wrong: set[Node] = field(default_factory=set)
 
-    for size in sizes:
-        tree.extend(leaf_hashes(log.tenant, log.epoch, tree.size, min(size, log.size), using=using), closed=closed)
-        if tree.size == size and size in by_size:
-            yield from _check_root(by_size[size], tree)
+    def check(self, rows: Sequence[_Row], kept: Sequence[Sealed]) -> Iterator[Finding]:
+        """The findings; where the entries end before their time, which the walk over them tells, the rest is left out."""
+        by_size = {row.size: row for row in rows}
         for one in kept:
-            if one.size == size:
-                yield from _check_kept(one, tree)
-    for level, number in sorted(wrong | tiles.keys()):
-        yield Finding(code="tile.hash", message=f"tile {level // HEIGHT}/{number} is not the node that it stands for")
+            if one.size > self.size:
+                message = f"{one.size} entries were signed, the log has {self.size}: it was cut off, or restored from a backup"
+                yield Finding(code="since.beyond", message=message, seq=self.size)
+        is_whole = True
+        for size in sorted({one for one in (*by_size, *(one.size for one in kept)) if one <= self.size}):
+            leaves = leaf_hashes(self.log.tenant, self.log.epoch, self.range.size, size, using=self.using)
+            self.range.extend(leaves, closed=self._closed)
+            if self.range.size < size:
+                is_whole = False
+                break
+            if size in by_size:
+                yield from _check_root(by_size[size], self.range)
+            yield from (finding for one in kept if one.size == size for finding in _check_kept(one, self.range))
+        left = self.tiles.keys() if is_whole else ()
+        for level, number in sorted(self.wrong.union(left)):
+            message = f"tile {level // HEIGHT}/{number} is not the node that it stands for, or is missing"
+            yield Finding(code="tile.hash", message=message)
+
+    def _closed(self, node: Node, value: bytes) -> None:
+        level, number = node
+        stored = self.tiles.pop(node, None)
+        is_tile = level > 0 and level % HEIGHT == 0 and (number + 1) << level <= self.tiles_until
+        if stored != value and (stored is not None or is_tile):
+            self.wrong.add(node)
 
 
-def _check_root(row: Checkpoint, tree: CompactRange) -> Iterator[Finding]:
-    if tree.root() != bytes(row.root):
+def _check_root(row: _Row, tree: CompactRange) -> Iterator[Finding]:
+    if tree.root() != row.root:
         yield _finding("checkpoint.root", row, "the entries have another root than the one that was signed")
-    elif b"".join(tree.hashes) != bytes(row.hashes):
+    elif b"".join(tree.hashes) != row.hashes:
         yield _finding("checkpoint.column", row, "its compact range is not that of the entries")
 
 
 def _check_kept(kept: Sealed, tree: CompactRange) -> Iterator[Finding]:
-    if tree.size < kept.size:
-        message = f"{kept.size} entries were signed, the log has {tree.size}: it was cut off, or restored from a backup"
-        yield Finding(code="since.beyond", message=message, seq=tree.size)
-    elif tree.root() != kept.root:
+    if tree.root() != kept.root:
         message = f"the first {kept.size} entries have another root than the one that was signed: history was rewritten"
         yield Finding(code="since.root", message=message, seq=kept.size - 1)
 
 
-def _finding(code: str, row: Checkpoint, message: str) -> Finding:
+def _finding(code: str, row: _Row, message: str) -> Finding:
     return Finding(code=code, message=f"checkpoint at {row.size}: {message}", seq=max(0, row.size - 1))
 
 
-def seals_of(log: Log, *, since: str | None = None) -> Seals:
+def seals_of(log: Log) -> Seals:
     """What the project's settings give: the key that signs today, and the guard's memory."""
     try:
         signer = keys.signer()
-        known = [signer.verifier_key(log.origin, 0)] if signer is not None else []
-        guard = signing.guard() if known else None
-    except SealError:
+        if signer is None:
+            return Seals()
+        return Seals(keys=[signer.verifier_key(log.origin, 0)], guard=signing.guard())
+    except (SealError, ImportError) as exc:
         # The key is not readable here: what it would prove is a gap, and said.
-        known, guard = [], None
-    return Seals(keys=known, guard=guard, since=since)
+        return Seals(problem=str(exc))

@@ -8,7 +8,6 @@ a backup is noticed before it goes on under the same name.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -23,7 +22,8 @@ from auditkit_django.exceptions import SealError, VerificationError
 from auditkit_django.ledger.checkpoint import Checkpoint, format_checkpoint
 from auditkit_django.ledger.note import sign, signed
 from auditkit_django.ledger.proofs import verify_consistency
-from auditkit_django.log.keys import Signer
+from auditkit_django.log.keys import Signer, sync_folder
+from auditkit_django.log.tree import HASH
 
 #: The consistency proof from a size to that of the checkpoint at hand.
 Prover = Callable[[int], Sequence[bytes]]
@@ -39,7 +39,10 @@ class SealGuard:
         """What was signed last for ``origin``; None where nothing was."""
         try:
             value = json.loads(self._file(origin).read_text())
-            return Checkpoint(origin=value["origin"], size=int(value["size"]), root=b64decode(value["root"]))
+            size, root = value["size"], b64decode(value["root"], validate=True)
+            if value["origin"] != origin or type(size) is not int or size < 0 or len(root) != HASH:
+                raise ValueError(f"got {value!r:.200}, wanted origin, size and root of a checkpoint of {origin}")
+            return Checkpoint(origin=origin, size=size, root=root)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as exc:
@@ -48,33 +51,50 @@ class SealGuard:
             ) from exc
 
     @contextmanager
+    def alone(self, origin: str) -> Iterator[None]:
+        """
+        Inside, no other process of those who share the folder seals the log of ``origin``.
+
+        Raises:
+            SealError: The platform has no locks on files (``fcntl``).
+        """
+        try:
+            import fcntl
+        except ImportError as exc:
+            raise SealError("guard: got a platform without fcntl, wanted one with locks on files") from exc
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._file(origin).with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
     def passing(self, checkpoint: Checkpoint, prove: Prover) -> Iterator[None]:
         """
-        Inside, ``checkpoint`` may be signed, and is remembered already: a crash in between signs the same again.
+        Inside, ``checkpoint`` may be signed, and is remembered already: a crash in between signs the same again. To be
+        called :meth:`alone`.
 
         Raises:
             SealError: It does not follow from what was signed last; the message says what was got and wanted.
         """
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            last = self.last(checkpoint.origin)
-            if last is not None:
-                _check_follows(last, checkpoint, prove)
-            if last != checkpoint:
-                self._remember(checkpoint)
-            yield
+        last = self.last(checkpoint.origin)
+        if last is not None:
+            _check_follows(last, checkpoint, prove)
+        if last != checkpoint:
+            self._remember(checkpoint)
+        yield
 
     def _remember(self, checkpoint: Checkpoint) -> None:
         root = b64encode(checkpoint.root).decode()
         text = json.dumps({"origin": checkpoint.origin, "size": checkpoint.size, "root": root})
         file = self._file(checkpoint.origin)
         beside = file.with_suffix(".new")
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with beside.open("w") as written:
             written.write(text)
             written.flush()
             os.fsync(written.fileno())
         beside.replace(file)
+        sync_folder(self.folder)
 
     def _file(self, origin: str) -> Path:
         return self.folder / f"{hashlib.sha256(origin.encode()).hexdigest()}.json"

@@ -8,20 +8,21 @@ A node of tree level ``8 * l + r`` is made of ``2**r`` rows that stand side by s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import reduce
 from itertools import groupby
-from operator import or_
+from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Q
 
+from auditkit_django.exceptions import MalformedError, SealError
 from auditkit_django.ledger.merkle import node_hash
 from auditkit_django.ledger.proofs import Reader
 from auditkit_django.ledger.ranges import Node
+from auditkit_django.log.reading import any_text
 from auditkit_django.models import Entry, Tile
 
 #: Levels of the tree in one tile: 256 rows stand under each node that is kept.
 HEIGHT = 8
+HASH = 32
 _CHUNK = 10_000
 
 
@@ -36,19 +37,26 @@ def reader(
             wanted = list(group)
             rows = _rows(tenant, epoch, height, wanted, using=using)
             rows |= {number: value for (level, number), value in (fresh or {}).items() if level == height * HEIGHT}
-            found |= {node: _fold([rows[at] for at in _span(node)]) for node in wanted}
+            try:
+                found |= {node: _fold([rows[at] for at in _span(node)]) for node in wanted}
+            except (KeyError, MalformedError) as exc:
+                raise SealError(
+                    f"proof: a node of level {height * HEIGHT} of tenant {tenant!r} is missing or altered: verify the log"
+                ) from exc
         return [found[node] for node in nodes]
 
     return read
 
 
 def leaf_hashes(tenant: str, epoch: int, start: int, end: int, *, using: str = DEFAULT_DB_ALIAS) -> Iterator[bytes]:
-    """The leaf hashes of the entries [``start``, ``end``), in chunks of one query each; they end early where one is missing."""
+    """The leaf hashes of the entries [``start``, ``end``), in chunks of one query each; they end early where one is none."""
     while start < end:
         stop = min(end, start + _CHUNK)
         rows = Entry.objects.using(using).filter(tenant=tenant, epoch=epoch, seq__gte=start, seq__lt=stop)
-        for seq, leaf_hash in rows.order_by("seq").values_list("seq", "leaf_hash"):
-            if seq != start:
+        with any_text(using):
+            chunk = list(rows.order_by("seq").values_list("seq", "leaf_hash"))
+        for seq, leaf_hash in chunk:
+            if seq != start or not is_hash(leaf_hash):
                 return
             yield bytes(leaf_hash)
             start += 1
@@ -56,16 +64,29 @@ def leaf_hashes(tenant: str, epoch: int, start: int, end: int, *, using: str = D
             return
 
 
+def is_hash(value: object) -> bool:
+    """Whether ``value``, of a column that somebody may have written to, is 32 bytes."""
+    return isinstance(value, bytes | memoryview) and len(value) == HASH
+
+
 def _rows(tenant: str, epoch: int, height: int, nodes: Sequence[Node], *, using: str) -> dict[int, bytes]:
-    spans = [_span(node) for node in nodes]
-    name = "number" if height else "seq"
-    among = reduce(or_, (Q(**{f"{name}__gte": span.start, f"{name}__lt": span.stop}) for span in spans))
-    rows = (
-        Tile.objects.using(using).filter(among, tenant=tenant, epoch=epoch, level=height).values_list("number", "hash")
-        if height
-        else Entry.objects.using(using).filter(among, tenant=tenant, epoch=epoch).values_list("seq", "leaf_hash")
-    )
-    return {at: bytes(value) for at, value in rows}
+    # One plain range for each tile that is touched, united: no database finds its way through an OR of ranges.
+    touched = groupby(sorted((_span(node) for node in nodes), key=lambda span: span.start), key=_tile_of)
+    first, *rest = (_between(tenant, epoch, height, list(spans), using=using) for _tile, spans in touched)
+    return {at: bytes(value) for at, value in (first.union(*rest, all=True) if rest else first)}
+
+
+def _between(tenant: str, epoch: int, height: int, spans: list[range], *, using: str) -> Any:
+    low, high = spans[0].start, max(span.stop for span in spans)
+    if height:
+        tiles = Tile.objects.using(using).filter(tenant=tenant, epoch=epoch, level=height)
+        return tiles.filter(number__gte=low, number__lt=high).values_list("number", "hash")
+    entries = Entry.objects.using(using).filter(tenant=tenant, epoch=epoch)
+    return entries.filter(seq__gte=low, seq__lt=high).values_list("seq", "leaf_hash")
+
+
+def _tile_of(span: range) -> int:
+    return span.start >> HEIGHT
 
 
 def _span(node: Node) -> range:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -38,10 +38,9 @@ from auditkit_django.log.own import OPENED, QUARANTINED
 from auditkit_django.log.reading import MAX_SEQ, StoredEntry, StoredEvent, event_row, stored_entries
 from auditkit_django.log.reconcile import unlogged_events
 from auditkit_django.log.rows import row_digest
-from auditkit_django.log.seal import newest
 from auditkit_django.log.sealed import Seals, seals_of
 from auditkit_django.log.sealed import check as check_seals
-from auditkit_django.models import Entry, Event, Log, Pending
+from auditkit_django.models import Checkpoint, Entry, Event, Log, Pending
 from auditkit_django.signals import verification_failed
 
 MAX_FINDINGS: Final = 1000
@@ -137,7 +136,9 @@ def verify(
         walk.add(finding)
     gaps = []
     if first == 0 or since is not None:
-        for finding in check_seals(log, seals or seals_of(log, since=since), using=using):
+        seals = seals or seals_of(log)
+        seals = replace(seals, since=since) if since is not None else seals
+        for finding in check_seals(log, seals, using=using):
             if finding.code in GAPS:
                 gaps.append(finding)
             else:
@@ -285,7 +286,7 @@ def _without_log(tenant: str, started_at: datetime, *, using: str, found: Iterab
 def _report(walk: Walk, log: Log, *, first: int, gaps: list[Finding], started_at: datetime, using: str) -> VerifyReport:
     if first > 0:
         gaps = [Finding(code="check.partial", message=f"entries 0 to {first - 1} were not checked", seq=0), *gaps]
-    last = newest(log, using=using)
+    last = _last_sealed(log, using=using)
     findings = sorted(walk.findings, key=lambda finding: (finding.seq is None, finding.seq or 0))
     verdict: Verdict = "INVALID" if findings else "VALID_WITH_GAPS" if gaps else "VALID"
     return VerifyReport(
@@ -295,7 +296,7 @@ def _report(walk: Walk, log: Log, *, first: int, gaps: list[Finding], started_at
         verdict=verdict,
         size=log.size,
         checked=walk.checked,
-        sealed=last.size if last is not None else 0,
+        sealed=last,
         first_seq=first if walk.checked else None,
         last_seq=walk.seq - 1 if walk.checked else None,
         pending=Pending.objects.using(using).filter(tenant=log.tenant)[:MAX_FINDINGS].count(),
@@ -305,6 +306,12 @@ def _report(walk: Walk, log: Log, *, first: int, gaps: list[Finding], started_at
         started_at=started_at,
         finished_at=timezone.now(),
     )
+
+
+def _last_sealed(log: Log, *, using: str) -> int:
+    sizes = Checkpoint.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch).values_list("size", flat=True)
+    last = sizes.order_by("-size").first()
+    return last if type(last) is int else 0
 
 
 def _log_now(log: Log, walk: Walk, *, using: str) -> Log:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 from base64 import b64encode
+from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -21,11 +24,13 @@ from auditkit_django.ledger.merkle import root
 from auditkit_django.ledger.note import parse_vkey
 from auditkit_django.ledger.proofs import verify_consistency, verify_range
 from auditkit_django.ledger.tlog_proof import verify_proof
-from auditkit_django.log import keys, prove
+from auditkit_django.log import keys, prove, reading
 from auditkit_django.log import seal as sealing
+from auditkit_django.log import verify as verifying
 from auditkit_django.log.findings import FINDINGS
 from auditkit_django.log.keys import SecretSigner, create_key_file, read_key_file
 from auditkit_django.log.seal import seal, seal_due
+from auditkit_django.log.sealed import Seals
 from auditkit_django.log.signing import SealGuard
 from auditkit_django.models import Checkpoint, Entry, Log, Tile
 from auditkit_django.testing import append_now, guards_lifted
@@ -330,6 +335,178 @@ def test_every_finding_about_seals_is_tried_here() -> None:
     about = {code for code in FINDINGS if code.startswith(("checkpoint.", "tile.", "since.", "guard."))}
     assert len(about) == 10
     assert {code for code in about if f'"{code}"' not in text} == set()
+
+
+def test_a_log_that_is_sealed_while_it_is_verified_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Between the walk over the entries and the look at what was signed, another process appends and seals.
+    grow(10)
+    seal("acme")
+    outside = verifying._check_outside
+
+    def meanwhile(*args: Any, **options: Any) -> Any:
+        grow(300)
+        seal("acme")
+        return outside(*args, **options)
+
+    monkeypatch.setattr(verifying, "_check_outside", meanwhile)
+    report = auditlog.verify("acme")
+    assert (report.verdict, report.findings, report.gaps) == ("VALID", (), ())
+
+
+def test_a_log_that_grows_past_a_chunk_while_it_is_read_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The chunk read was short, and the one after it is not empty any more.
+    monkeypatch.setattr(reading, "CHUNK", 10)
+    name = f"_read_{connection.vendor}"
+    read, grown = getattr(reading, name), []
+    grow(4)
+
+    def slow(*args: Any) -> Any:
+        rows = read(*args)
+        if not grown:
+            grown.append(grow(20))
+        return rows
+
+    if connection.vendor == "postgresql":
+        # The chunk ahead is read in a thread; here, so that the log grows at a known moment.
+        monkeypatch.setattr(reading, "ThreadPoolExecutor", _Here)
+    monkeypatch.setattr(reading, name, slow)
+    report = auditlog.verify("acme")
+    assert (report.findings, report.checked) == ((), report.size)
+
+
+class _Here:
+    def __init__(self, **_: Any) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def submit(self, work: Any, *args: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(work(*args))
+        return done
+
+
+_GARBAGE = {
+    "sqlite": [
+        "checkpoint SET size = 'many'",
+        "checkpoint SET root = 'text'",
+        "checkpoint SET hashes = 'text'",
+        "checkpoint SET note = x'ff00'",
+        "checkpoint SET sealed_at = 'never'",
+        "tile SET hash = 'text'",
+        "tile SET level = 'high'",
+        "entry SET leaf_hash = 'text' WHERE seq = 3",
+        "entry SET leaf_hash = CAST(x'ff' AS TEXT) WHERE seq = 3",
+    ],
+    "postgresql": [
+        "checkpoint SET root = ''",
+        "checkpoint SET hashes = 'abc'",
+        "checkpoint SET sealed_at = 'infinity'",
+        "tile SET hash = ''",
+        "entry SET leaf_hash = '' WHERE seq = 3",
+    ],
+}
+
+
+@pytest.mark.parametrize("what", range(9))
+def test_whatever_a_row_holds_verification_ends_with_a_verdict(what: int) -> None:
+    if what >= len(_GARBAGE[connection.vendor]):
+        pytest.skip(f"{connection.vendor} keeps the others out by its types")
+    sql = _GARBAGE[connection.vendor][what]
+    grow(300)
+    seal("acme")
+    run(f"UPDATE auditkit_django_{sql}")
+    # When it was sealed is not what makes a log valid.
+    assert auditlog.verify("acme").verdict == ("VALID" if "sealed_at" in sql else "INVALID")
+
+
+def test_deleted_tiles_are_found_and_nothing_is_proven_without_them() -> None:
+    grow(300)
+    checkpoint = seal("acme")
+    assert checkpoint is not None
+    run("DELETE FROM auditkit_django_tile")
+    assert codes() == ["tile.hash"]
+    with pytest.raises(SealError, match="missing or altered"):
+        prove.inclusion(checkpoint, 299)
+
+
+def test_a_log_that_cannot_be_sealed_keeps_no_other_from_its_seal(settings: SettingsWrapper) -> None:
+    settings.AUDITKIT = {**settings.AUDITKIT, "SEAL_EVENTS": 1}
+    for tenant in ("acme", "zeta"):
+        grow(3, tenant)
+        seal(tenant)
+    run("UPDATE auditkit_django_checkpoint SET hashes = '' WHERE tenant = 'acme'")
+    for tenant in ("acme", "zeta"):
+        grow(3, tenant)
+    assert seal_due() == 1
+    with pytest.raises(SealError, match="'acme' was not sealed"):
+        seal("acme")
+    assert not auditlog.verify("zeta").gaps
+
+
+def test_nothing_is_signed_in_a_transaction_that_may_be_rolled_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    grow(3)
+    monkeypatch.setattr(sealing, "is_test_run", lambda: False)
+    with pytest.raises(SealError, match="open transaction"), transaction.atomic():
+        seal("acme")
+    assert not Checkpoint.objects.exists()
+
+
+def test_a_log_that_was_never_sealed_and_a_guard_that_knows_nothing_are_gaps(guard: SealGuard) -> None:
+    grow(3)
+    assert [gap.code for gap in auditlog.verify("acme").gaps] == ["check.unsealed"]
+    seal("acme")
+    assert not auditlog.verify("acme").gaps
+    shutil.rmtree(guard.folder)
+    assert [gap.code for gap in auditlog.verify("acme").gaps] == ["check.unguarded"]
+
+
+def test_a_kept_note_is_held_against_the_log_with_keys_that_are_given_and_without_any(
+    settings: SettingsWrapper,
+) -> None:
+    log = grow(3)
+    checkpoint = seal("acme")
+    assert checkpoint is not None
+    given = Seals(keys=[key_of(log)])
+    settings.AUDITKIT = {name: value for name, value in settings.AUDITKIT.items() if name != "SIGNER"}
+    assert auditlog.verify("acme", since=checkpoint.note).verdict == "VALID_WITH_GAPS"
+    run("DELETE FROM auditkit_django_checkpoint")
+    run(
+        "UPDATE auditkit_django_entry SET leaf_hash = (SELECT leaf_hash FROM auditkit_django_entry WHERE seq = 0) WHERE seq = 1"
+    )
+    for seals in (None, given):
+        found = {finding.code for finding in verifying.verify("acme", seals=seals, since=checkpoint.note).findings}
+        assert "since.root" in found
+
+
+def test_a_key_that_cannot_be_read_is_a_gap_though_every_checkpoint_is_gone(
+    settings: SettingsWrapper, tmp_path: Path
+) -> None:
+    grow(3)
+    settings.AUDITKIT = {**settings.AUDITKIT, "SIGNER": None, "KEY_FILE": str(tmp_path / "none")}
+    assert [gap.code for gap in auditlog.verify("acme").gaps] == ["check.unsigned"]
+
+
+@pytest.mark.parametrize("memory", ['{"size": -4}', '{"size": 2.9}', '{"size": true}', '{"size": Infinity}', "[1]"])
+def test_what_the_guard_cannot_have_written_is_not_read(guard: SealGuard, memory: str) -> None:
+    log = grow(3)
+    seal("acme")
+    value = json.loads(memory)
+    whole = {"origin": log.origin, "root": b64encode(bytes(32)).decode(), **(value if isinstance(value, dict) else {})}
+    guard._file(log.origin).write_text(json.dumps(whole) if isinstance(value, dict) else memory)
+    assert "guard.unreadable" in codes()
+
+
+def test_a_file_that_is_no_text_is_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(b"\xff\xfe")
+    path.chmod(0o600)
+    with pytest.raises(SealError, match="is none"):
+        read_key_file(path)
+    with pytest.raises(SealError, match="cannot be made"):
+        create_key_file(tmp_path / "missing" / "key")
 
 
 def test_signatures_that_cannot_be_checked_are_a_gap(settings: SettingsWrapper) -> None:
