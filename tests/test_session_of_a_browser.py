@@ -232,7 +232,7 @@ def join(mara: Page, ada: Page) -> None:
     mara.reload()
     mara.get_by_label("Role of Ada Byte").select_option("admin")
     mara.get_by_role("button", name="Save the role of Ada Byte").click()
-    assert "Ada Byte is admin now" in mara.inner_text("body")
+    mara.get_by_text("Ada Byte is admin now").wait_for()
 
 
 def grant(support: Page) -> None:
@@ -243,7 +243,7 @@ def grant(support: Page) -> None:
     support.locator("#id_user_permissions_from").select_option(label="Northwind Cloud | project | Can view project")
     support.locator("#id_user_permissions_add, #id_user_permissions_add_link").click()
     support.get_by_role("button", name="Save", exact=True).click()
-    assert "was changed successfully" in support.inner_text("body")
+    support.get_by_text("was changed successfully").wait_for()
 
 
 def work(mara: Page, site: Site) -> str:

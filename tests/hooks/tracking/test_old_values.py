@@ -139,7 +139,7 @@ def test_an_update_stays_one_statement(
     monkeypatch.setattr(reading, "CHUNK", 1)
     mean = Document.objects.values("organization").annotate(mean=Avg("total")).values("mean")
     assert Document.objects.filter(total__gte=Subquery(mean)).update(total=F("total") + 1000) == 2
-    assert [fields for _, _, fields in told()] == [{"total": (30, 1030)}, {"total": (40, 1040)}]
+    assert sorted(fields["total"] for _, _, fields in told()) == [(30, 1030), (40, 1040)]
 
 
 def test_keys_given_as_text_are_the_same_rows(document: Document, told: Callable[..., Told]) -> None:
