@@ -29,12 +29,13 @@ from auditkit_django.environment import is_test_run
 from auditkit_django.exceptions import MalformedError, SealError, VerificationError
 from auditkit_django.ledger.checkpoint import Checkpoint as Sealed
 from auditkit_django.ledger.entry import ZERO_HASH, leaf_hash
+from auditkit_django.ledger.merkle import HASH_BYTES
 from auditkit_django.ledger.proofs import Reader, prove_consistency
 from auditkit_django.ledger.ranges import CompactRange, Node
 from auditkit_django.log import chores, keys, signing
 from auditkit_django.log.keys import Signer
 from auditkit_django.log.signing import SealGuard
-from auditkit_django.log.tree import HASH, HEIGHT, reader
+from auditkit_django.log.tree import HEIGHT, reader
 from auditkit_django.models import Checkpoint, Entry, Log, Tile
 from auditkit_django.signals import log_sealed
 
@@ -72,7 +73,7 @@ def compact_range(checkpoint: Checkpoint | None) -> CompactRange:
     if checkpoint is None:
         return CompactRange()
     data = bytes(checkpoint.hashes)
-    return CompactRange(checkpoint.size, [data[at : at + HASH] for at in range(0, len(data), HASH)])
+    return CompactRange(checkpoint.size, [data[at : at + HASH_BYTES] for at in range(0, len(data), HASH_BYTES)])
 
 
 def is_due(log: Log, last: Checkpoint | None, *, now: datetime) -> bool:

@@ -24,7 +24,7 @@ from auditkit_django.log import keys, signing
 from auditkit_django.log.findings import Finding
 from auditkit_django.log.reading import any_text
 from auditkit_django.log.signing import SealGuard
-from auditkit_django.log.tree import HEIGHT, is_hash, leaf_hashes
+from auditkit_django.log.tree import HEIGHT, is_stored_hash, leaf_hashes
 from auditkit_django.models import Checkpoint, Log, Tile
 
 
@@ -77,7 +77,7 @@ def _rows(log: Log, *, using: str) -> Iterator[_Row | Finding]:
     with any_text(using):
         values = list(rows.values_list("size", "root", "hashes", "note"))
     for size, root, hashes, note in values:
-        if type(size) is int and size >= 0 and is_hash(root) and _are_bytes(hashes) and isinstance(note, str):
+        if type(size) is int and size >= 0 and is_stored_hash(root) and _are_bytes(hashes) and isinstance(note, str):
             yield _Row(size=size, root=bytes(root), hashes=bytes(hashes), note=note)
         else:
             message = f"checkpoint at {size!r:.40}: its columns are none of a checkpoint"
@@ -89,7 +89,7 @@ def _tiles(log: Log, *, using: str) -> Iterator[tuple[Node, bytes] | Finding]:
     with any_text(using):
         values = list(rows.values_list("level", "number", "hash"))
     for level, number, value in values:
-        if type(level) is int and type(number) is int and is_hash(value):
+        if type(level) is int and type(number) is int and is_stored_hash(value):
             yield (level * HEIGHT, number), bytes(value)
         else:
             yield Finding(

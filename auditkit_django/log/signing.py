@@ -22,8 +22,8 @@ from auditkit_django.exceptions import SealError, VerificationError
 from auditkit_django.ledger.checkpoint import Checkpoint, format_checkpoint
 from auditkit_django.ledger.note import sign, signed
 from auditkit_django.ledger.proofs import verify_consistency
+from auditkit_django.ledger.ranges import is_hash
 from auditkit_django.log.keys import Signer, sync_folder
-from auditkit_django.log.tree import HASH
 
 #: The consistency proof from a size to that of the checkpoint at hand.
 Prover = Callable[[int], Sequence[bytes]]
@@ -40,7 +40,7 @@ class SealGuard:
         try:
             value = json.loads(self._file(origin).read_text())
             size, root = value["size"], b64decode(value["root"], validate=True)
-            if value["origin"] != origin or type(size) is not int or size < 0 or len(root) != HASH:
+            if value["origin"] != origin or type(size) is not int or size < 0 or not is_hash(root):
                 raise ValueError(f"got {value!r:.200}, wanted origin, size and root of a checkpoint of {origin}")
             return Checkpoint(origin=origin, size=size, root=root)
         except FileNotFoundError:

@@ -16,13 +16,12 @@ from django.db import DEFAULT_DB_ALIAS
 from auditkit_django.exceptions import MalformedError, SealError
 from auditkit_django.ledger.merkle import node_hash
 from auditkit_django.ledger.proofs import Reader
-from auditkit_django.ledger.ranges import Node
+from auditkit_django.ledger.ranges import Node, is_hash
 from auditkit_django.log.reading import any_text
 from auditkit_django.models import Entry, Tile
 
 #: Levels of the tree in one tile: 256 rows stand under each node that is kept.
 HEIGHT = 8
-HASH = 32
 _CHUNK = 10_000
 
 
@@ -56,7 +55,7 @@ def leaf_hashes(tenant: str, epoch: int, start: int, end: int, *, using: str = D
         with any_text(using):
             chunk = list(rows.order_by("seq").values_list("seq", "leaf_hash"))
         for seq, leaf_hash in chunk:
-            if seq != start or not is_hash(leaf_hash):
+            if seq != start or not is_stored_hash(leaf_hash):
                 return
             yield bytes(leaf_hash)
             start += 1
@@ -64,9 +63,9 @@ def leaf_hashes(tenant: str, epoch: int, start: int, end: int, *, using: str = D
             return
 
 
-def is_hash(value: object) -> bool:
+def is_stored_hash(value: object) -> bool:
     """Whether ``value``, of a column that somebody may have written to, is 32 bytes."""
-    return isinstance(value, bytes | memoryview) and len(value) == HASH
+    return isinstance(value, bytes | memoryview) and is_hash(bytes(value))
 
 
 def _rows(tenant: str, epoch: int, height: int, nodes: Sequence[Node], *, using: str) -> dict[int, bytes]:
