@@ -46,7 +46,10 @@ class Batch:
         """
         if fields.get("idempotency_key") is not None:
             raise MalformedError("idempotency_key: got one in a batch, wanted it on auditlog.event()")
-        row = encode_row(build_draft(action=action, **fields))
+        return self.add(encode_row(build_draft(action=action, **fields)))
+
+    def add(self, row: EventRow) -> UUID:
+        """Add an event that is made already; its id."""
         self._rows.append(row)
         return row.id
 

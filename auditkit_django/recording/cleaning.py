@@ -142,8 +142,13 @@ def _clean_key(key: object, *, path: str, notes: Notes) -> str:
         name = str(key.value) if isinstance(key, Enum) else str(key)
     else:
         raise MalformedError(f"{path}: got a key of type {type(key).__name__}, wanted text")
+    return clean_name(name, path=f"{path} (a key)", notes=notes)
+
+
+def clean_name(name: str, *, path: str, notes: Notes) -> str:
+    """``name``, of a member or a field, cut to 128 characters, repaired and redacted."""
     if not _is_plain_key(name, notes.rules):
-        name = clean_text(name, path=f"{path} (a key)", notes=notes, limit=MAX_KEY)
+        return clean_text(name, path=path, notes=notes, limit=MAX_KEY)
     return name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from binascii import b2a_base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from auditkit_django.conf import settings
@@ -13,7 +13,7 @@ from auditkit_django.drafts import MAX_NAME, Actor, Change, EventDraft, Target
 from auditkit_django.exceptions import MalformedError
 from auditkit_django.ledger.disclosure import SALT_BYTES, SEPARATOR, encode_value
 from auditkit_django.log.rows import EventRow
-from auditkit_django.recording.cleaning import Notes, clean, clean_text
+from auditkit_django.recording.cleaning import Notes, clean, clean_name, clean_text
 from auditkit_django.recording.context import ContextFacts
 from auditkit_django.recording.redaction import REDACTED, Rules, is_secret_name
 
@@ -47,13 +47,34 @@ def encode_row(draft: EventDraft) -> EventRow:
         draft.actor.id,
         target.type if target is not None else None,
         target.id if target is not None else None,
-        _disclose(texts),
+        disclose(texts),
     )
 
 
 def encode_fields(draft: EventDraft) -> dict[str, str]:
     """The JSON text of each field that is present, by name in sorted order, cleaned and within the limits."""
     notes = Notes()
+    texts = _encode(draft, notes)
+    _fit_event(texts, notes)
+    if notes.found:
+        texts["metadata"] = _with_notes(texts.get("metadata"), notes)
+    return {name: texts[name] for name in sorted(texts)}
+
+
+def encode_plain(draft: EventDraft) -> dict[str, str] | None:
+    """The JSON texts of :func:`encode_fields`; None where anything was redacted, repaired or cut, which the event would say."""
+    notes = Notes()
+    texts = _encode(draft, notes)
+    return None if notes.found else texts
+
+
+def encode_subject(target: Target, changes: Iterable[Change], notes: Notes) -> tuple[str, str | None]:
+    """The JSON texts of the fields ``targets`` and ``changes``; no text where there are no changes."""
+    changed = [_clean_change(change, notes) for change in changes]
+    return encode_value([_clean_target(target, notes)]), encode_value(changed) if changed else None
+
+
+def _encode(draft: EventDraft, notes: Notes) -> dict[str, str]:
     actor, actor_notes = _encode_actor(draft.actor, notes.oversize, notes.rules)
     texts = {"actor": actor}
     for kind in actor_notes:
@@ -69,19 +90,19 @@ def encode_fields(draft: EventDraft) -> dict[str, str]:
         texts["targets"] = encode_value([_clean_target(target, notes) for target in draft.targets])
     if metadata is not None:
         texts["metadata"] = _fit("metadata", encode_value(metadata), settings.MAX_METADATA_BYTES, notes)
-    _fit_event(texts, notes)
-    if notes.found:
-        texts["metadata"] = _with_notes(texts.get("metadata"), notes)
-    return {name: texts[name] for name in sorted(texts)}
+    return texts
 
 
-def _disclose(texts: Mapping[str, str]) -> str:
-    """The array texts of all fields joined (ledger.disclosure.join), with one read of randomness for all salts."""
+def disclose(texts: Mapping[str, str]) -> str:
+    """The array texts of all fields joined (ledger.disclosure.join), with a fresh salt each."""
     random = os.urandom(SALT_BYTES * len(texts))
-    members = []
-    for index, (name, text) in enumerate(texts.items()):
-        salt = b2a_base64(random[SALT_BYTES * index : SALT_BYTES * (index + 1)], newline=False)[:22]
-        members.append(f'"{name}":["{salt.translate(_URL_SAFE).decode("ascii")}","{name}",{text}]')
+    # Padded to whole groups of base64, so that all salts are encoded at once: 16 bytes are 22 characters of 24.
+    padded = b"\0\0".join([random[at : at + SALT_BYTES] for at in range(0, len(random), SALT_BYTES)])
+    salts = b2a_base64(padded, newline=False).translate(_URL_SAFE).decode("ascii")
+    members = [
+        f'"{name}":["{salts[24 * index : 24 * index + 22]}","{name}",{text}]'
+        for index, (name, text) in enumerate(texts.items())
+    ]
     return "{" + SEPARATOR.join(members) + "}"
 
 
@@ -107,21 +128,29 @@ def _clean_target(target: Target, notes: Notes) -> dict[str, object]:
 
 
 def _clean_change(change: Change, notes: Notes) -> dict[str, object]:
-    field = clean_text(change.field, path="changes", notes=notes, limit=128)
-    # Facts about a secret are kept: that it is asked for, or is not there.
-    is_fact = all(value is None or type(value) is bool for value in (change.old, change.new))
-    if change.is_redacted or (not is_fact and is_secret_name(field, notes.rules)):
+    field = clean_name(change.field, path="changes", notes=notes)
+    if change.is_redacted or (
+        is_secret_name(field, notes.rules) and not (_is_fact(change.old) and _is_fact(change.new))
+    ):
         if not change.is_redacted:
             notes.add("redacted", f"changes.{field}")
         return {"field": field, "redacted": True}
-    value: dict[str, object] = {"field": field}
-    for side, side_value in (("old", change.old), ("new", change.new)):
-        path = f"changes.{field}.{side}"
-        if isinstance(side_value, str):
-            value[side] = clean_text(side_value, path=path, notes=notes, limit=_MAX_CHANGE_TEXT)
-        else:
-            value[side] = clean(side_value, path=path, notes=notes)
-    return value
+    return {
+        "field": field,
+        "old": None if change.old is None else _clean_side(change.old, f"changes.{field}.old", notes),
+        "new": None if change.new is None else _clean_side(change.new, f"changes.{field}.new", notes),
+    }
+
+
+def _is_fact(value: object) -> bool:
+    """Whether ``value`` tells nothing of a secret but that it is asked for, or is not there."""
+    return value is None or type(value) is bool
+
+
+def _clean_side(value: object, path: str, notes: Notes) -> object:
+    if isinstance(value, str):
+        return clean_text(value, path=path, notes=notes, limit=_MAX_CHANGE_TEXT)
+    return clean(value, path=path, notes=notes)
 
 
 def _encode_context(context: Mapping[str, object], notes: Notes) -> str:

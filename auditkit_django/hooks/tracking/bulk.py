@@ -21,7 +21,6 @@ from django.db.transaction import get_connection
 
 from auditkit_django.exceptions import UntrackedError
 from auditkit_django.hooks.tracking import reading, state
-from auditkit_django.hooks.tracking.deleting import deletions
 from auditkit_django.hooks.tracking.rows import RowChange, is_expression, read, typed
 from auditkit_django.hooks.tracking.saving import current, row_change
 from auditkit_django.hooks.tracking.telling import told_here
@@ -61,13 +60,12 @@ def _audited_update(self: Any, **kwargs: Any) -> int:
     with nullcontext() if get_connection(using).in_atomic_block else transaction.atomic(using=using):
         count = 0
         # One statement, as the host wrote it: by halves the second would see what the first changed.
-        keys = _locked_keys(self, using=using)
-        instances = [reading.locked(_by_key(self.model, some), touched, using=using) for some in _chunks(keys)]
-        if keys:
+        instances = _locked_rows(self, touched, using=using)
+        if instances:
             with inner(), told_here(using, self.model):
-                count = _update(reading.with_keys(self, keys), **kwargs)
+                count = _update(reading.with_keys(self, [one.pk for one in instances]), **kwargs)
         with transaction.mark_for_rollback_on_error(using):
-            for some in instances:
+            for some in _chunks(instances):
                 _tell_updates(self.model, some, kwargs, touched, using=using)
         # Django checks the names of the fields and answers 0 where there are no rows.
         return count or _update(self.filter(pk__in=()), **kwargs)
@@ -176,11 +174,18 @@ def _audited_raw_delete(self: Any, using: str) -> int:
         count = 0
         for keys in _chunks(_locked_keys(self, using=using)):
             rows = reading.locked(_by_key(self.model, keys), names, using=using)
-            _tell(self.model, deletions(rows, operation="QuerySet.delete"))
+            _tell(self.model, [_deletion(row, names) for row in rows])
             with told_here(using, self.model):
                 # By their keys: rows that somebody adds meanwhile are not ours to delete unread.
                 count += _raw_delete(_by_key(self.model, keys), using)
         return count
+
+
+def _deletion(row: Model, names: Sequence[str]) -> RowChange:
+    # Just read and held by nobody else: its values need no copy.
+    loaded = row.__dict__
+    old = {name: loaded[name] for name in names if name in loaded}
+    return RowChange(kind="deleted", instance=row, pk=row.pk, old=old, new={}, operation="QuerySet.delete")
 
 
 def _touched(model: type[Model], names: Iterable[str]) -> tuple[str, ...]:
@@ -200,17 +205,31 @@ def _for_write(queryset: Any) -> str:
 
 def _locked_keys(queryset: Any, *, using: str) -> list[Any]:
     """Keys of the rows that ``queryset`` stands for, which nobody else changes before we are done."""
+    return list(_lockable(queryset, using=using).select_for_update().values_list("pk", flat=True))
+
+
+def _locked_rows(queryset: Any, fields: Sequence[str], *, using: str) -> list[Any]:
+    """The rows themselves, likewise, with ``fields`` at least."""
+    if reading.are_shells(queryset.model):
+        return reading.locked(_lockable(queryset, using=using), fields, using=using)
+    keys = _locked_keys(queryset, using=using)
+    return [row for some in _chunks(keys) for row in reading.locked(_by_key(queryset.model, some), fields, using=using)]
+
+
+def _lockable(queryset: Any, *, using: str) -> QuerySet[Any]:
+    """The same rows as a query that may take a lock, of one table and with no instructions how to load them."""
     model = queryset.model
     clone = queryset._chain().order_by()
     clone.query.select_for_update = False
     query = clone.query
     is_plain = not (query.distinct or query.annotations or query.extra) and query.group_by is None
     if is_plain and len(query.alias_map) <= 1:
-        rows = clone.using(using)
-    else:
-        # A lock is not allowed on such a query, or would take the joined rows too.
-        rows = QuerySet(model, using=using).filter(pk__in=clone.values("pk"))
-    return list(rows.select_for_update().values_list("pk", flat=True))
+        query.clear_deferred_loading()
+        query.select_related = False
+        rows: QuerySet[Any] = clone.using(using)
+        return rows
+    # A lock is not allowed on such a query, or would take the joined rows too.
+    return QuerySet(model, using=using).filter(pk__in=clone.values("pk"))
 
 
 def _by_key(model: Any, keys: Sequence[Any]) -> QuerySet[Any]:

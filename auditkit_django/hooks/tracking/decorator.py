@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, TypeVar, overload
+from functools import cached_property, lru_cache
+from typing import Any, Final, TypeVar, overload
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model
 
 from auditkit_django.conf import settings
-from auditkit_django.drafts import Change, Target
+from auditkit_django.drafts import MAX_CHANGES, Change, Target
 from auditkit_django.hooks.emitting import is_on
 from auditkit_django.hooks.tracking import bulk, deleting, saving  # noqa: F401  (each teaches watched classes its part)
 from auditkit_django.hooks.tracking import relations as many
@@ -26,6 +26,8 @@ from auditkit_django.hooks.tracking.watching import Watch, is_suspended, watch
 from auditkit_django.recording.batch import Batch
 from auditkit_django.recording.coercion import NAME_FIELDS, is_named_by_columns, name_of
 from auditkit_django.recording.record import record
+from auditkit_django.recording.series import Series
+from auditkit_django.tenancy import tenant_key
 
 _M = TypeVar("_M", bound=type[Model])
 _Tenant = str | Callable[[Any], object] | None
@@ -35,6 +37,9 @@ ACTIONS: Mapping[Kind, str] = {
     "updated": "data.record.updated",
     "deleted": "data.record.deleted",
 }
+
+
+_ABSENT: Final = (None, "")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -54,8 +59,16 @@ class Tracked:
             record(**self._arguments(changes[0]))
             return
         batch = Batch()
+        alike: dict[tuple[Kind, str | None, object], Series] = {}
         for change in changes:
-            batch.event(**self._arguments(change))
+            tenant = self._tenant_of(change.instance)
+            if tenant is not None and type(tenant) is not int:
+                tenant = tenant_key(tenant)
+            series = alike.get(key := (change.kind, change.operation, tenant))
+            if series is None:
+                metadata = {"operation": change.operation} if change.operation else None
+                series = alike[key] = Series(self.actions[change.kind], tenant=tenant, metadata=metadata)
+            batch.add(series.row(self._target(change.instance, change.pk), self._changes(change)))
         batch.commit()
 
     def relations_told(self, changes: Sequence[RelationChange]) -> None:
@@ -86,15 +99,22 @@ class Tracked:
 
     def _changes(self, change: RowChange) -> list[Change]:
         found = []
-        for attname, one in self.watch.fields.items():
+        for attname, name, is_masked in self._columns:
             if attname not in change.old and attname not in change.new:
                 continue
             old, new = shown(change.old.get(attname)), shown(change.new.get(attname))
-            if change.kind != "updated" and old in (None, "") and new in (None, ""):
-                continue
-            is_masked = one.name in self.mask or attname in self.mask
-            found.append(Change(one.name, None if is_masked else old, None if is_masked else new, is_masked))
-        return found[:100]
+            # What a new row starts without, or a deleted one ends without, is no change.
+            if change.kind == "updated" or old or new or not (old in _ABSENT and new in _ABSENT):
+                found.append(Change(name, None, None, True) if is_masked else Change(name, old, new))
+        return found[:MAX_CHANGES]
+
+    @cached_property
+    def _columns(self) -> tuple[tuple[str, str, bool], ...]:
+        """Of each tracked field its attribute name, its name, and whether its values stay out of the log."""
+        return tuple(
+            (attname, one.name, one.name in self.mask or attname in self.mask)
+            for attname, one in self.watch.fields.items()
+        )
 
     def _target(self, instance: Model, pk: object) -> Target:
         return Target(self.model._meta.model_name or "", str(pk), name_of(instance))

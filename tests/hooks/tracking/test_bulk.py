@@ -96,6 +96,25 @@ def test_update_through_joins_distinct_and_annotations(three: list[Document], to
     ]
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda rows: rows.only("title"),
+        lambda rows: rows.defer("total", "title"),
+        lambda rows: rows.select_related("organization"),
+        lambda rows: rows.prefetch_related("tags"),
+        lambda rows: rows.values("title"),
+        lambda rows: rows.order_by("-title").reverse(),
+        lambda rows: rows.select_for_update(),
+    ],
+    ids=["only", "defer", "select_related", "prefetch_related", "values", "ordered", "locked"],
+)
+def test_update_of_querysets_of_any_shape(three: list[Document], told: Ask, shape: Callable[[Any], Any]) -> None:
+    with transaction.atomic():
+        assert shape(Document.objects.filter(total__gte=1)).update(total=7) == 2
+    assert sorted(told()) == [(UPDATED, str(one.pk), {"total": (one.total, 7)}) for one in three[1:]]
+
+
 def test_update_through_related_managers(three: list[Document], told: Ask, acme: Organization) -> None:
     folder = Folder.objects.create(name="F")
     folder.document_set.add(three[0], three[1])
