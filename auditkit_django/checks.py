@@ -13,13 +13,16 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.module_loading import import_string
 
+from auditkit_django.actions import all_actions
 from auditkit_django.conf import AuditkitSettings, known_settings, settings
 from auditkit_django.environment import is_test_run
-from auditkit_django.exceptions import SealError
+from auditkit_django.exceptions import RetentionError, SealError
 from auditkit_django.hooks.tracking import triggers
 from auditkit_django.hooks.tracking.decorator import TRACKED
 from auditkit_django.log.health import health
 from auditkit_django.log.keys import signer
+from auditkit_django.log.licences import ANY
+from auditkit_django.log.prune import policy_of
 from auditkit_django.models import Event
 from auditkit_django.sql import guards
 
@@ -124,6 +127,29 @@ def check_key(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[Ch
     except (SealError, ImportError) as exc:
         return [Error(f"Sealing: {exc}", hint="manage.py auditkit_keys init makes a key file.", id="auditkit.E005")]
     return []
+
+
+@register("auditkit")
+def check_retention(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """E002 a policy that is none, E003 a dotted path; W012 a name that no event has, whose events would be kept for ever."""
+    chosen = settings.RETENTION
+    if isinstance(chosen, str):
+        return list(_unimportable("RETENTION", chosen))
+    if callable(chosen):
+        return []
+    try:
+        policy_of("")
+    except RetentionError as exc:
+        return [Error(f"AUDITKIT: {exc}.", id="auditkit.E002")]
+    known = {ANY}.union(*({one.category, one.name, one.retention} for one in all_actions()))
+    return [
+        Warning(
+            f"AUDITKIT['RETENTION'] names {name!r}, which is no category, action or retention class.",
+            hint="docs/actions.md lists them; a category of your own has to be registered with an action.",
+            id="auditkit.W012",
+        )
+        for name in sorted(set(chosen or {}) - known)
+    ]
 
 
 @register("auditkit")

@@ -85,6 +85,10 @@ class AuditkitSettings:
     SEAL_INTERVAL: float = 60.0
     #: New events after which a log is sealed before that.
     SEAL_EVENTS: int = 256
+    #: Days that events are kept, by category, action or retention class: {"*": 2555, "data_access": 365}; "*" stands for those
+    #: not named, None for ever.
+    #: Or a callable ``(tenant key) -> such a dict``. Nothing is pruned but by ``manage.py auditkit_prune``.
+    RETENTION: Mapping[str, int | None] | str | Callable[[str], Mapping[str, int | None]] | None = None
     #: Age in seconds of the oldest pending event from which check and health report a backlog.
     PENDING_MAX_AGE_SECONDS: int = 300
     #: Seconds in which repeated reads of one object by one actor become one event. 0: every read is an event.

@@ -12,6 +12,7 @@ The whole error tree. Each class ends in Error and carries a stable ``code`` for
     ├── RecordingError                 recording           the event was not recorded
     ├── AppendOnlyError                append_only         an update or delete of what may never change; also a TypeError
     ├── SealError                      seal                a log could not be sealed: no key, or the guard refused
+    ├── RetentionError                 retention           nothing was erased or pruned: a legal hold, no checkpoint, no policy
     ├── UntrackedError                 untracked           a change of a tracked model that cannot be recorded row by row
     ├── AppendError                    append              a pass of the appender could not complete
     └── UnknownTenantError             tenant_unknown      no log of that tenant exists; also a LookupError
@@ -31,6 +32,7 @@ __all__ = [
     "MalformedError",
     "MissingTenantError",
     "RecordingError",
+    "RetentionError",
     "SealError",
     "UnknownActionError",
     "UnknownTenantError",
@@ -73,6 +75,12 @@ class SealError(AuditkitError):
     """A log could not be sealed: there is no usable key, or what was signed before does not lead to what is there now."""
 
     code = "seal"
+
+
+class RetentionError(AuditkitError):
+    """Nothing was erased or pruned: a legal hold stands, no checkpoint covers it, or there is no policy that says so."""
+
+    code = "retention"
 
 
 class UntrackedError(AuditkitError):

@@ -138,7 +138,11 @@ class Pending(models.Model):
 
 
 class Log(models.Model):
-    """One incarnation (``epoch``) of a tenant's append-only sequence, and its head."""
+    """
+    One incarnation (``epoch``) of a tenant's append-only sequence, and its head.
+
+    ``first_seq`` is where it begins since entries before were pruned: 0, or a multiple of 256.
+    """
 
     class State(models.TextChoices):
         OPEN = "open", _("open")
@@ -151,6 +155,7 @@ class Log(models.Model):
     size = models.BigIntegerField(_("size"), editable=False)
     head_hash = models.BinaryField(_("head hash"), max_length=32)
     head_time = models.DateTimeField(_("head time"), editable=False)
+    first_seq = models.BigIntegerField(_("first seq"), default=0, db_default=0, editable=False)
     state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.OPEN, editable=False)
     verified_at = models.DateTimeField(_("verified at"), null=True, editable=False)
     verified_size = models.BigIntegerField(_("verified size"), null=True, editable=False)
@@ -239,6 +244,22 @@ class Checkpoint(AppendOnlyModel):
 
     def __str__(self) -> str:
         return f"{self.tenant} @{self.size}"
+
+
+class LegalHold(models.Model):
+    """While it stands nothing of the tenant's is erased or pruned. Placing and lifting it are events of the log."""
+
+    tenant = models.CharField(_("tenant"), max_length=MAX_TENANT, primary_key=True, editable=False)
+    reason = models.CharField(_("reason"), max_length=200, editable=False)
+    placed_at = models.DateTimeField(_("placed at"), editable=False)
+
+    class Meta:
+        verbose_name = _("legal hold")
+        verbose_name_plural = _("legal holds")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.tenant}: {self.reason}"
 
 
 class RepeatedRead(models.Model):

@@ -94,7 +94,7 @@ def append_pass(
     connection = get_connection(using)
     if connection.in_atomic_block and not may_nest and not is_test_run():
         raise AppendError("append: got an open transaction, wanted none: events are appended after they are committed")
-    store = _store(connection)
+    store = store_of(connection)
     limit = limit or settings.APPEND_BATCH
     waiting = store.waiting_tenants(connection, after=after, limit=LOGS_PER_PASS)
     if not waiting:
@@ -200,7 +200,8 @@ def _quarantine(poison: PendingEvent, reason: str, *, clock: Clock, connection: 
     return ready(pending_event(stand_in))
 
 
-def _store(connection: BaseDatabaseWrapper) -> ModuleType:
+def store_of(connection: BaseDatabaseWrapper) -> ModuleType:
+    """The statements for the database at hand."""
     if connection.vendor == "postgresql":
         from auditkit_django.log import postgresql
 

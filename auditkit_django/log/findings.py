@@ -17,6 +17,7 @@ EXIT_CODES: Final[Mapping[str, int]] = {"VALID": 0, "VALID_WITH_GAPS": 1, "INVAL
 FINDINGS: Final[Mapping[str, str]] = {
     "log.missing": "entries or events exist and the log's row is gone",
     "log.head": "the log's row does not name the last entry: size, head hash or head time differ",
+    "log.start": "the log begins after its first entry, and no purge in it says that it may",
     "entry.missing": "there is no entry at this seq",
     "entry.beyond_head": "there is an entry at or beyond the size that the log's row names",
     "entry.outside": "there is an entry at a seq or in an epoch that no log has",
@@ -53,6 +54,9 @@ FINDINGS: Final[Mapping[str, str]] = {
 #: Findings that leave a proof whole and say what it does not reach.
 GAPS: Final[Mapping[str, str]] = {
     "check.partial": "only the newest entries were checked",
+    "check.erased": "values were erased, as the log itself says",
+    "check.pruned": "events or entries were pruned, as the log itself says",
+    "check.before_start": "what was kept elsewhere is older than the start of the pruned log: it cannot be compared",
     "check.unsigned": "there is no key to check the signatures of the checkpoints with",
     "check.unsealed": "there is a key and the log has no checkpoint",
     "check.unguarded": "the guard knows nothing of the log: checkpoints that were dropped are not missed",

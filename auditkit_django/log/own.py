@@ -7,19 +7,26 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from auditkit_django import actions
-from auditkit_django.drafts import SYSTEM, Target
+from auditkit_django.drafts import SYSTEM, Actor, Target
 from auditkit_django.ledger.disclosure import SALT_BYTES, join, make
 from auditkit_django.log.identity import new_id
 from auditkit_django.log.rows import EventRow, row_digest
 
 OPENED = "audit.log.opened"
 QUARANTINED = "audit.event.quarantined"
+ERASED = "audit.subject.erased"
+PURGED = "audit.events.purged"
+RETENTION_CHANGED = "audit.retention.changed"
+#: What only the log may say, for verification believes it.
+RESERVED = frozenset({OPENED, QUARANTINED, ERASED, PURGED})
+#: Events whose targets and metadata later verifications read: these are never erased, and go only with the whole log's past.
+CONTROL_CATEGORY = "audit"
 _NONCE_BYTES = 16
 
 
 def opening_event(tenant: str, *, log_id: str, origin: str, now: datetime) -> EventRow:
     """The genesis event of a log, at seq 0. Its nonce makes two logs of one tenant differ from their first entry on."""
-    return _own_event(
+    return own_event(
         tenant,
         OPENED,
         target=Target("log", log_id),
@@ -30,7 +37,7 @@ def opening_event(tenant: str, *, log_id: str, origin: str, now: datetime) -> Ev
 
 def quarantine_event(poison: EventRow, *, reason: str, now: datetime) -> EventRow:
     """The visible stand-in of an event that cannot be appended: its id, why, and a digest of all its columns."""
-    return _own_event(
+    return own_event(
         poison.tenant,
         QUARANTINED,
         target=Target("event", poison.id.hex),
@@ -39,12 +46,21 @@ def quarantine_event(poison: EventRow, *, reason: str, now: datetime) -> EventRo
     )
 
 
-def _own_event(
-    tenant: str, action_name: str, *, target: Target, metadata: Mapping[str, object], now: datetime
+def own_event(
+    tenant: str,
+    action_name: str,
+    *,
+    target: Target,
+    metadata: Mapping[str, object],
+    now: datetime,
+    actor: Actor = SYSTEM,
 ) -> EventRow:
+    """
+    An event that the log writes, past the limits and processors of what hosts record: verification reads its metadata.
+    """
     action = actions.get(action_name)
     assert action is not None, action_name
-    values = {"actor": SYSTEM.as_value(), "metadata": metadata, "targets": [target.as_value()]}
+    values = {"actor": actor.as_value(), "metadata": metadata, "targets": [target.as_value()]}
     disclosures = join({name: make(name, value, salt=os.urandom(SALT_BYTES)) for name, value in values.items()})
     return EventRow(
         id=new_id(now),
@@ -55,8 +71,8 @@ def _own_event(
         category=action.category,
         severity=action.severity,
         outcome=action.outcome,
-        actor_type=SYSTEM.type,
-        actor_id=SYSTEM.id,
+        actor_type=actor.type,
+        actor_id=actor.id,
         target_type=target.type,
         target_id=target.id,
         disclosures=disclosures,

@@ -193,12 +193,15 @@ def _checked_leaves(log: Log, start: int, *, using: str) -> Iterator[bytes]:
     rows = Entry.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch)
     before = rows.filter(seq=start - 1).values_list("leaf_hash", flat=True).first() if start else ZERO_HASH
     prev, seq = bytes(before) if before is not None else b"", start
+    # What stood before the first was pruned; the first names its hash, and no other entry would have the root signed.
+    is_linked = start == 0 or start > log.first_seq
     while seq < log.size:
         chunk = rows.filter(seq__gte=seq, seq__lt=min(log.size, seq + _CHUNK)).order_by("seq")
         for found, data, stored in chunk.values_list("seq", "body", "leaf_hash"):
             body, link = bytes(data), b2a_base64(prev, newline=False)
             computed = leaf_hash(body)
-            if found != seq or computed != bytes(stored) or b'"prev":"' + link + b'"' not in body:
+            is_next = b'"prev":"' + link + b'"' in body or not (is_linked or seq > start)
+            if found != seq or computed != bytes(stored) or not is_next:
                 raise SealError(
                     f"seal: the entry at seq {seq} of tenant {log.tenant!r} is not what was appended: verify it"
                 )

@@ -183,8 +183,13 @@ class _Tree:
             if one.size > self.size:
                 message = f"{one.size} entries were signed, the log has {self.size}: it was cut off, or restored from a backup"
                 yield Finding(code="since.beyond", message=message, seq=self.size)
-        is_whole = True
-        for size in sorted({one for one in (*by_size, *(one.size for one in kept)) if one <= self.size}):
+        is_whole = self._begin()
+        signed = {*by_size, *(one.size for one in kept)} if is_whole else set()
+        for one in kept:
+            if one.size < self.log.first_seq:
+                message = f"{one.size} entries were signed, the log begins at seq {self.log.first_seq}"
+                yield Finding(code="check.before_start", message=message, seq=0)
+        for size in sorted(one for one in signed if self.log.first_seq <= one <= self.size):
             leaves = leaf_hashes(self.log.tenant, self.log.epoch, self.range.size, size, using=self.using)
             self.range.extend(leaves, closed=self._closed)
             if self.range.size < size:
@@ -197,6 +202,25 @@ class _Tree:
         for level, number in sorted(self.wrong.union(left)):
             message = f"tile {level // HEIGHT}/{number} is not the node that it stands for, or is missing"
             yield Finding(code="tile.hash", message=message)
+
+    def _begin(self) -> bool:
+        """Begin at the log's first entry, on the tiles that stand for what was pruned; False where they do not lead there."""
+        first = self.log.first_seq
+        if not first:
+            return True
+        if first < 0:
+            return False
+        tiles = [self.tiles.pop((HEIGHT, number), None) for number in range(first >> HEIGHT)]
+        if first % (1 << HEIGHT) or None in tiles:
+            self.wrong |= {(HEIGHT, number) for number, value in enumerate(tiles) if value is None}
+            return False
+        above = CompactRange()
+        above.extend(
+            (value for value in tiles if value is not None),
+            closed=lambda node, value: self._closed((node[0] + HEIGHT, node[1]), value),
+        )
+        self.range = CompactRange(first, above.hashes)
+        return True
 
     def _closed(self, node: Node, value: bytes) -> None:
         level, number = node

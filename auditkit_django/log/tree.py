@@ -40,7 +40,8 @@ def reader(
                 found |= {node: _fold([rows[at] for at in _span(node)]) for node in wanted}
             except (KeyError, MalformedError) as exc:
                 raise SealError(
-                    f"proof: a node of level {height * HEIGHT} of tenant {tenant!r} is missing or altered: verify the log"
+                    f"proof: a node of level {height * HEIGHT} of tenant {tenant!r} is missing: it was pruned, or altered (verify"
+                    " the log)"
                 ) from exc
         return [found[node] for node in nodes]
 

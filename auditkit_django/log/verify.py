@@ -34,12 +34,14 @@ from auditkit_django.ledger.disclosure import split_with_values
 from auditkit_django.ledger.entry import ZERO_HASH, format_time, leaf_hash, parse
 from auditkit_django.log.checking import diagnose, is_as_appended, quick_time
 from auditkit_django.log.findings import GAPS, Finding, Verdict, VerifyReport, uuid_of
+from auditkit_django.log.licences import Licences, licences_of
 from auditkit_django.log.own import OPENED, QUARANTINED
 from auditkit_django.log.reading import MAX_SEQ, StoredEntry, StoredEvent, event_row, stored_entries
 from auditkit_django.log.reconcile import unlogged_events
 from auditkit_django.log.rows import row_digest
 from auditkit_django.log.sealed import Seals, seals_of
 from auditkit_django.log.sealed import check as check_seals
+from auditkit_django.log.tree import HEIGHT
 from auditkit_django.models import Checkpoint, Entry, Event, Log, Pending
 from auditkit_django.signals import verification_failed
 
@@ -65,6 +67,7 @@ class Walk:
     first_seq: int | None = None
     omitted: int = 0
     findings: list[Finding] = field(default_factory=list)
+    licences: Licences = field(default_factory=Licences)
 
     def add(self, finding: Finding) -> None:
         """Keep ``finding``; beyond ``MAX_FINDINGS`` it is only counted."""
@@ -121,8 +124,12 @@ def verify(
         return _without_log(tenant, started_at, using=using, found=[unreadable])
     if log is None:
         return _without_log(tenant, started_at, using=using)
-    start = max(0, log.size - max_entries) if max_entries is not None else 0
+    begin = log.first_seq
+    start = max(begin, log.size - max_entries) if max_entries is not None else begin
+    if resume is not None and resume.seq < log.first_seq:
+        resume = None
     walk = resume or Walk(seq=start, prev=ZERO_HASH if start == 0 else None)
+    walk.licences = licences_of(tenant, log.epoch, using=using)
     first = walk.seq if walk.first_seq is None else walk.first_seq
     for chunk in stored_entries(tenant, log.epoch, start=walk.seq, using=using):
         _check_chunk(walk, chunk, log, using=using)
@@ -132,10 +139,13 @@ def verify(
             walk.first_seq = first
             checkpoint(walk)
     log = _log_now(log, walk, using=using)
-    for finding in (*_check_head(walk, log), *_check_outside(log, using=using)):
+    if walk.findings and begin != _first_seq_now(log, using=using):
+        # Pruned while we read: what was missing was on its way out.
+        return verify(tenant, max_entries=max_entries, progress=progress, seals=seals, since=since, using=using)
+    for finding in (*_check_start(walk, log), *_check_head(walk, log), *_check_outside(log, using=using)):
         walk.add(finding)
-    gaps = []
-    if first == 0 or since is not None:
+    gaps = list(_licensed(walk.licences, log, first=first))
+    if first <= log.first_seq or since is not None:
         seals = seals or seals_of(log)
         seals = replace(seals, since=since) if since is not None else seals
         for finding in check_seals(log, seals, using=using):
@@ -164,7 +174,7 @@ def _check_entry(walk: Walk, stored: StoredEntry, log: Log, *, using: str) -> No
     time = quick_time(stored)
     is_quick = walk.prev is not None and (time == walk.time or (time > walk.time and _is_time(time)))
     if not is_quick or not is_as_appended(stored, origin=log.origin, prev=walk.prev, time=time, computed=computed):  # type: ignore[arg-type]
-        for finding in diagnose(stored, tenant=log.tenant, origin=log.origin, prev=walk.prev, last_time=walk.time):
+        for finding in _diagnosed(walk, stored, log, using=using):
             walk.add(finding)
         time = _time_of(stored) or walk.time
     if stored.seq == 0 and (stored.event is None or stored.event.action != OPENED):
@@ -177,10 +187,49 @@ def _check_entry(walk: Walk, stored: StoredEntry, log: Log, *, using: str) -> No
     walk.seq, walk.prev, walk.time, walk.checked = stored.seq + 1, computed, time, walk.checked + 1
 
 
+def _diagnosed(walk: Walk, stored: StoredEntry, log: Log, *, using: str) -> list[Finding]:
+    for is_last in (False, True):
+        found = list(
+            diagnose(
+                stored,
+                tenant=log.tenant,
+                origin=log.origin,
+                prev=walk.prev,
+                last_time=walk.time,
+                licences=walk.licences,
+            )
+        )
+        if is_last or not any(one.code in ("event.missing", "disclosure.missing") for one in found):
+            break
+        # Perhaps erased or pruned since we began, by a licence that we have not seen.
+        walk.licences = licences_of(log.tenant, log.epoch, using=using)
+    return found
+
+
+def _check_start(walk: Walk, log: Log) -> Iterator[Finding]:
+    """Step 2, for a log that does not begin at 0."""
+    if not 0 <= log.first_seq <= walk.licences.start() or log.first_seq % (1 << HEIGHT):
+        message = f"it begins at seq {log.first_seq}, and may at {walk.licences.start()}"
+        yield Finding(code="log.start", message=message, seq=max(0, log.first_seq))
+
+
+def _licensed(licences: Licences, log: Log, *, first: int) -> Iterator[Finding]:
+    """What is missing and may be."""
+    if (events := licences.erased_events(first)) > 0:
+        yield Finding(code="check.erased", message=f"values of {events} events were erased", seq=first)
+    if log.first_seq > 0:
+        message = f"entries 0 to {log.first_seq - 1} were pruned: the tiles stand for them"
+        yield Finding(code="check.pruned", message=message, seq=0)
+    for purge in sorted(licences.purges, key=lambda one: (one.until, str(one.kind))):
+        if purge.kind is not None and purge.until > first:
+            message = f"{purge.described()} before seq {purge.until} were pruned: their entries stand"
+            yield Finding(code="check.pruned", message=message, seq=first)
+
+
 def _check_head(walk: Walk, log: Log) -> Iterator[Finding]:
     """Step 5."""
     last = walk.seq - 1
-    if log.size == walk.seq == 0:
+    if log.size == walk.seq == 0 or (log.size == walk.seq == log.first_seq):
         # A log is opened with its first entry: an empty one was emptied.
         yield Finding(code="entry.missing", message="the log has no entry, not even its first", seq=0)
     if walk.seq < log.size:
@@ -220,7 +269,9 @@ def _check_outside(log: Log, *, using: str) -> Iterator[Finding]:
 def _entries_of_no_log(log: Log, *, using: str) -> Iterator[Finding]:
     """Entries that no walk from seq 0 meets, which would pass their events off as logged."""
     epochs = list(Log.objects.using(using).filter(tenant=log.tenant).order_by("epoch").values_list("epoch", flat=True))
-    outside = Q(epoch__lt=epochs[0]) | Q(epoch__gt=epochs[-1]) | Q(seq__lt=0)
+    outside = (
+        Q(epoch__lt=epochs[0]) | Q(epoch__gt=epochs[-1]) | Q(seq__lt=0) | Q(epoch=log.epoch, seq__lt=log.first_seq)
+    )
     if get_connection(using).vendor == "sqlite":
         outside |= Q(seq__gt=MAX_SEQ)  # Text stands behind all numbers.
     found = Entry.objects.using(using).filter(outside, tenant=log.tenant).values_list("epoch", "seq")
@@ -252,6 +303,7 @@ def _log_row(tenant: str, *, using: str) -> Log | None:
     if log is not None:
         format_time(log.head_time)
         log.size, log.epoch = operator.index(log.size), operator.index(log.epoch)
+        log.first_seq = operator.index(log.first_seq)
     return log
 
 
@@ -284,8 +336,11 @@ def _without_log(tenant: str, started_at: datetime, *, using: str, found: Iterab
 
 
 def _report(walk: Walk, log: Log, *, first: int, gaps: list[Finding], started_at: datetime, using: str) -> VerifyReport:
-    if first > 0:
-        gaps = [Finding(code="check.partial", message=f"entries 0 to {first - 1} were not checked", seq=0), *gaps]
+    if first > log.first_seq:
+        gaps = [
+            Finding(code="check.partial", message=f"entries {log.first_seq} to {first - 1} were not checked", seq=0),
+            *gaps,
+        ]
     last = _last_sealed(log, using=using)
     findings = sorted(walk.findings, key=lambda finding: (finding.seq is None, finding.seq or 0))
     verdict: Verdict = "INVALID" if findings else "VALID_WITH_GAPS" if gaps else "VALID"
@@ -314,6 +369,10 @@ def _last_sealed(log: Log, *, using: str) -> int:
     return last if type(last) is int else 0
 
 
+def _first_seq_now(log: Log, *, using: str) -> object:
+    return Log.objects.using(using).filter(pk=log.pk).values_list("first_seq", flat=True).first()
+
+
 def _log_now(log: Log, walk: Walk, *, using: str) -> Log:
     """
     The log's row as it is after the walk: events are appended while we read, and the row moves with them.
@@ -332,7 +391,7 @@ def _log_now(log: Log, walk: Walk, *, using: str) -> Log:
 
 def _remember(log: Log, report: VerifyReport, *, using: str) -> None:
     # What a fuller run found is not forgotten because the newest entries are whole.
-    is_partial = bool(report.gaps)
+    is_partial = any(gap.code == "check.partial" for gap in report.gaps)
     if is_partial and report.is_valid and log.verdict == "INVALID":
         return
     Log.objects.using(using).filter(pk=log.pk).update(

@@ -13,7 +13,7 @@ PENDING_CAP = 1000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogState:
     """``size`` counts entries; ``pending`` is counted up to ``PENDING_CAP``; ``verdict`` is of the last verification,
-    ``sealed_size`` what the newest checkpoint is for."""
+    ``sealed_size`` what the newest checkpoint is for, ``first_seq`` where the log begins since it was pruned."""
 
     tenant: str
     origin: str
@@ -23,6 +23,7 @@ class LogState:
     verified_at: datetime | None
     verified_size: int | None
     verdict: str
+    first_seq: int = 0
     sealed_size: int = 0
     sealed_at: datetime | None = None
 
@@ -51,6 +52,7 @@ def log_state(tenant: str) -> LogState | None:
         verified_at=log.verified_at if log is not None else None,
         verified_size=log.verified_size if log is not None else None,
         verdict=log.verdict if log is not None else "",
+        first_seq=log.first_seq if log is not None else 0,
         sealed_size=checkpoint.size if checkpoint is not None else 0,
         sealed_at=checkpoint.sealed_at if checkpoint is not None else None,
     )

@@ -25,6 +25,7 @@ from auditkit_django.drafts import Actor, Change, EventDraft, Outcome, Severity
 from auditkit_django.exceptions import AuditkitError, MalformedError, RecordingError, UnknownActionError
 from auditkit_django.ledger.entry import ACTION_PATTERN, OUTCOMES, SEVERITIES
 from auditkit_django.log.identity import id_of_key, new_id
+from auditkit_django.log.own import RESERVED
 from auditkit_django.log.rows import EventRow
 from auditkit_django.log.writing import is_broken, write_event
 from auditkit_django.models import Event
@@ -190,6 +191,8 @@ def _failed(exc: Exception, *, action: str) -> None:
 @lru_cache(maxsize=2048)
 def _words_of(name: str, unknown_action: str) -> _Words:
     action = actions.get(name) if isinstance(name, str) else None
+    if action is not None and action.name in RESERVED:
+        raise MalformedError(f"action: got {name!r}, which the log alone records, wanted another")
     if action is not None:
         return _Words(action.name, action.category, action.severity, action.outcome)
     if not isinstance(name, str) or not ACTION_PATTERN.fullmatch(name):
