@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from auditkit_django.log.tiles_export import export_tiles, newest_checkpoint
 from tests.interop.cases import Case, cases_of, spoiled
 from tests.interop.conftest import Asked
 
@@ -32,3 +35,21 @@ def test_nothing_is_taken_with_a_bit_changed(sealed_log: str, aics_tlog: Asked) 
 def test_the_logs_of_the_example_project_are_taken(demo_cases: Sequence[Case], aics_tlog: Asked) -> None:
     chosen = [case for number, case in enumerate(demo_cases) if case.kind != "inclusion" or number % 20 == 0]
     assert all(aics_tlog(chosen))
+
+
+def test_entries_are_proven_from_exported_tiles(sealed_log: str, aics_tlog: Asked, tmp_path: Path) -> None:
+    folder = tmp_path / "tiles"
+    export_tiles(newest_checkpoint(sealed_log), folder)
+    found = cases_of(sealed_log, every=100)
+    notes = tuple(case.note for case in found if case.kind == "checkpoint")[:-1]
+    cases = [
+        replace(case, kind="tiles", directory=str(folder), old=notes) for case in found if case.kind == "inclusion"
+    ]
+    assert all(aics_tlog(cases))
+    other = [replace(case, entry=case.entry[:-1] + b"~") for case in cases]
+    assert not any(aics_tlog(other))
+    tile = folder / "tile/0/001"
+    data = bytearray(tile.read_bytes())
+    data[100] ^= 1
+    tile.write_bytes(data)
+    assert not any(aics_tlog([case for case in cases if 256 <= case.index < 512]))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from auditkit_django.log.tiles_export import export_tiles, newest_checkpoint
+from auditkit_django.models import Checkpoint
 from tests.interop.cases import Case, cases_of, is_the_same_to_a_lenient_reader, spoiled
 from tests.interop.conftest import SIZES, Asked
 
@@ -38,7 +41,7 @@ def test_nothing_is_taken_with_a_bit_changed(sealed_log: str, go: Asked) -> None
 
 def test_another_logs_key_and_origin_are_refused(sealed_log: str, go: Asked) -> None:
     case = cases_of(sealed_log, every=1000)[-1]
-    name, _id, key = case.vkey.split("+")
+    name, _id, key = case.vkey.split("+", 2)
     others = [replace(case, origin="another"), replace(case, vkey=f"{name}+00000000+{key}")]
     assert go([case, *others]) == [True, False, False]
 
@@ -54,3 +57,40 @@ def test_the_logs_of_the_example_project_are_taken(demo_cases: Sequence[Case], g
     assert len(changed) > 500
     assert not any(one.is_accepted_here() for one in changed)
     assert not any(go(changed))
+
+
+def tiles_of(sealed_log: str, folder: Path) -> Case:
+    """The exported log, with its older checkpoints."""
+    export_tiles(newest_checkpoint(sealed_log), folder)
+    checkpoints = [case for case in cases_of(sealed_log, every=1000) if case.kind == "checkpoint"]
+    return replace(checkpoints[-1], kind="tiles", directory=str(folder), old=tuple(case.note for case in checkpoints))
+
+
+def test_every_entry_and_every_checkpoint_is_proven_from_exported_tiles(
+    sealed_log: str, go: Asked, tmp_path: Path
+) -> None:
+    # First up to an older checkpoint, then to the newest: a folder that has grown.
+    older = Checkpoint.objects.get(tenant=sealed_log, size=300)
+    export_tiles(older, tmp_path / "tiles")
+    case = tiles_of(sealed_log, tmp_path / "tiles")
+    assert go([case]) == [True]
+
+
+def test_a_tile_with_a_bit_changed_is_refused(sealed_log: str, go: Asked, tmp_path: Path) -> None:
+    case = tiles_of(sealed_log, tmp_path / "tiles")
+    files = sorted(path for path in (tmp_path / "tiles").rglob("*") if path.is_file())
+    # The checkpoint; of each level, and of the entries, every tile.
+    assert len(files) == 1 + 3 + 1 + 3
+    verdicts, sizes = [], []
+    for path in files:
+        data = path.read_bytes()
+        for at in range(0, len(data), max(1, len(data) // 15)):
+            path.write_bytes(data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :])
+            verdicts += go([case])
+            sizes.append(at)
+        path.unlink()
+        verdicts += go([case])
+        path.write_bytes(data)
+    assert len(sizes) > 100
+    assert not any(verdicts)
+    assert go([case]) == [True]
