@@ -128,7 +128,12 @@ class _Tree:
         tree = self._range()
         for one in signed:
             tree.extend(leaf_hashes(self.log.tenant, self.log.epoch, tree.size, one.size, using=self.using))
-            if tree.size != one.size or tree.root() != one.root:
+            if tree.size != one.size:
+                raise SealError(
+                    f"tiles: the entry at seq {tree.size} of tenant {self.log.tenant!r} is missing: it was pruned, or deleted"
+                    " (verify the log). Nothing was written"
+                )
+            if tree.root() != one.root:
                 raise SealError(
                     f"tiles: the first {one.size} entries of tenant {self.log.tenant!r} have another root than the one that was"
                     " signed: verify the log. Nothing was written"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +44,39 @@ def test_another_logs_key_and_origin_are_refused(sealed_log: str, go: Asked) -> 
     name, _id, key = case.vkey.split("+", 2)
     others = [replace(case, origin="another"), replace(case, vkey=f"{name}+00000000+{key}")]
     assert go([case, *others]) == [True, False, False]
+
+
+def _with_lines(note: bytes, count: int) -> bytes:
+    """The note with ``count`` signatures of keys that nobody knows under it."""
+    return note + b"".join(b"\xe2\x80\x94 other%d YWJjZHNpZ25hdHVyZQ==\n" % number for number in range(count))
+
+
+#: What a parser may be asked to pass over; and whether Go does.
+LENIENCES: dict[str, tuple[Callable[[bytes], bytes], bool]] = {
+    "an edited body": (lambda note: note.replace(b"\n643\n", b"\n644\n"), False),
+    "a size with a zero in front": (lambda note: note.replace(b"\n643\n", b"\n0643\n"), False),
+    "CRLF": (lambda note: note.replace(b"\n", b"\r\n"), False),
+    "a blank line more": (lambda note: note.replace(b"\n\n", b"\n\n\n"), False),
+    "cut base64": (lambda note: note[:-4] + b"\n", False),
+    "a space more": (lambda note: note.replace(b"\xe2\x80\x94 ", b"\xe2\x80\x94  "), False),
+    "no newline at the end": (lambda note: note[:-1], False),
+    "text after the signatures": (lambda note: note + b"text\n", False),
+    "an extension line": (lambda note: note.replace(b"\n\n", b"\nextension\n\n"), False),
+    "more than 100 signatures": (lambda note: _with_lines(note, 100), False),
+    "the same signature twice": (lambda note: note + note.splitlines(keepends=True)[-1], True),
+    "more than 64 signatures": (lambda note: _with_lines(note, 64), True),
+}
+
+
+def test_we_are_stricter(sealed_log: str, go: Asked) -> None:
+    checkpoint = [case for case in cases_of(sealed_log, every=1000) if case.kind == "checkpoint"][-1]
+    changed = [replace(checkpoint, note=change(checkpoint.note)) for change, _is_taken in LENIENCES.values()]
+    assert all(case.note != checkpoint.note for case in changed)
+    assert dict(zip(LENIENCES, go(changed), strict=True)) == {name: taken for name, (_, taken) in LENIENCES.items()}
+    assert not any(case.is_accepted_here() for case in changed)
+    # The format asks for sixteen.
+    sixteen = replace(checkpoint, note=_with_lines(checkpoint.note, 15))
+    assert go([sixteen]) == [sixteen.is_accepted_here()] == [True]
 
 
 def test_the_logs_of_the_example_project_are_taken(demo_cases: Sequence[Case], go: Asked) -> None:
