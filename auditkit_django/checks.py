@@ -21,6 +21,7 @@ from auditkit_django.hooks.tracking.decorator import TRACKED
 from auditkit_django.log.health import health
 from auditkit_django.log.keys import signer
 from auditkit_django.models import Event
+from auditkit_django.publishing import configured
 from auditkit_django.sql import guards
 
 _CHOICES: dict[str, tuple[object, ...]] = {
@@ -124,6 +125,13 @@ def check_key(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[Ch
     except (SealError, ImportError) as exc:
         return [Error(f"Sealing: {exc}", hint="manage.py auditkit_keys init makes a key file.", id="auditkit.E005")]
     return []
+
+
+@register("auditkit")
+def check_publishers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """E007 a publisher that cannot be made of its settings."""
+    hint = "docs/publishing.md has the form and each publisher's options."
+    return [Error(f"Publishing: {problem}", hint=hint, id="auditkit.E007") for problem in configured.problems()]
 
 
 @register("auditkit")

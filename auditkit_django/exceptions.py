@@ -12,6 +12,8 @@ The whole error tree. Each class ends in Error and carries a stable ``code`` for
     ├── RecordingError                 recording           the event was not recorded
     ├── AppendOnlyError                append_only         an update or delete of what may never change; also a TypeError
     ├── SealError                      seal                a log could not be sealed: no key, or the guard refused
+    ├── PublishError                   publish             a checkpoint is not where it was to be published
+    │   └── PublicationRefusedError    publication_refused  what is there contradicts it: an alarm
     ├── UntrackedError                 untracked           a change of a tracked model that cannot be recorded row by row
     ├── AppendError                    append              a pass of the appender could not complete
     └── UnknownTenantError             tenant_unknown      no log of that tenant exists; also a LookupError
@@ -30,6 +32,8 @@ __all__ = [
     "IdempotencyConflictError",
     "MalformedError",
     "MissingTenantError",
+    "PublicationRefusedError",
+    "PublishError",
     "RecordingError",
     "SealError",
     "UnknownActionError",
@@ -73,6 +77,18 @@ class SealError(AuditkitError):
     """A log could not be sealed: there is no usable key, or what was signed before does not lead to what is there now."""
 
     code = "seal"
+
+
+class PublishError(AuditkitError):
+    """A checkpoint did not get where it was to be published; it is tried again."""
+
+    code = "publish"
+
+
+class PublicationRefusedError(PublishError):
+    """A place outside knows another history of this log than the one that was sealed, and says so: an alarm."""
+
+    code = "publication_refused"
 
 
 class UntrackedError(AuditkitError):
