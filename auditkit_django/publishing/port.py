@@ -39,10 +39,13 @@ class Receipt:
     """
     What remains of a publication. ``text`` is, by ``kind``: where the note is now, without anything secret; signature lines
     of witnesses, each with its newline; or the base64 of a timestamp response (RFC 3161).
+
+    ``alarms``: who refused it all the same, each as in a ``PublicationRefusedError``, though enough others took it.
     """
 
     kind: ReceiptKind = "location"
     text: str
+    alarms: tuple[str, ...] = ()
 
 
 class Publisher(Protocol):

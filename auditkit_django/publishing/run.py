@@ -136,6 +136,8 @@ def _publish_log(log: Log, destination: Destination, *, using: str, clock: Clock
             claims.done(log, name, using=using, next_at=next_at)
             return Outcome(tenant=log.tenant, publisher=name, state="skipped", size=size), False
         crash_point("publish.delivered")
+        for error in receipt.alarms:
+            _alarm(log, checkpoint, name, error)
         last = _write(log, checkpoint, name, receipt, next_at=next_at, using=using, clock=clock)
         crash_point("publish.written")
         size, has_published = checkpoint.size, True
@@ -200,13 +202,10 @@ def _failed(log: Log, checkpoint: Checkpoint, publisher: str, exc: Exception, *,
     # What others raise may name an address with a password in it; what we raise does not.
     error = str(exc) if isinstance(exc, PublishError) else f"{type(exc).__name__}: {exc}"
     attempts = claims.failed(log, publisher, error, using=using, clock=clock)
-    what = (publisher, checkpoint.size, log.tenant, error)
     if isinstance(exc, PublicationRefusedError):
-        logger.critical("auditkit: %s refuses the checkpoint at %d of tenant %s: %s", *what)
-        checkpoint_refused.send_robust(
-            sender=Log, tenant=log.tenant, size=checkpoint.size, publisher=publisher, error=error
-        )
+        _alarm(log, checkpoint, publisher, error)
         return error
+    what = (publisher, checkpoint.size, log.tenant, error)
     level = logging.ERROR if attempts >= _LOUD_FROM else logging.WARNING
     is_foreign = not isinstance(exc, PublishError)
     logger.log(
@@ -216,3 +215,9 @@ def _failed(log: Log, checkpoint: Checkpoint, publisher: str, exc: Exception, *,
         exc_info=exc if is_foreign else None,
     )
     return error
+
+
+def _alarm(log: Log, checkpoint: Checkpoint, publisher: str, error: str) -> None:
+    size, tenant = checkpoint.size, log.tenant
+    logger.critical("auditkit: %s refuses the checkpoint at %d of tenant %s: %s", publisher, size, tenant, error)
+    checkpoint_refused.send_robust(sender=Log, tenant=tenant, size=size, publisher=publisher, error=error)
