@@ -123,7 +123,7 @@ def publish(folder: str) -> None:
     claims.LEASE_SECONDS = 2.0
     backend = "auditkit_django.publishing.directory.DirectoryPublisher"
     publishers = {name: {"BACKEND": backend, "OPTIONS": {"folder": f"{folder}/{name}"}} for name in ("one", "two")}
-    settings.AUDITKIT = {**settings.AUDITKIT, "KEY_FILE": f"{folder}/key", "PUBLISHERS": publishers}
+    settings.AUDITKIT = {**settings.AUDITKIT, "META_LOG": True, "KEY_FILE": f"{folder}/key", "PUBLISHERS": publishers}
     if not Path(folder, "key").exists():
         call_command("auditkit_keys", "init")
     call_command("auditkit_seal", "--all")
