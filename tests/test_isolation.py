@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.core import mail
 from django.test import Client
 
 from auditkit_django import auditlog
 from auditkit_django.drafts import Actor, Target
+from auditkit_django.log.keys import SecretSigner
+from auditkit_django.log.seal import seal
 from auditkit_django.models import Event, Log
+from auditkit_django.publishing.configured import destination
+from auditkit_django.publishing.run import publish
 from auditkit_django.testing import append_now
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+    from pytest_django.fixtures import SettingsWrapper
 
     from tests.host.models import Organization
 
@@ -230,3 +237,31 @@ def test_autocomplete_does_not_reach_events(staff: Client) -> None:
         {"app_label": "auditkit_django", "model_name": "pending", "field_name": "event_id", "term": SECRET},
     )
     assert response.status_code == 403
+
+
+# What leaves the house
+
+
+def test_a_note_is_mailed_to_the_people_of_its_own_tenant_alone(
+    acme: Organization, globex: Organization, secret_event: UUID, settings: SettingsWrapper, tmp_path: Path
+) -> None:
+    owners = {str(acme.pk): "ada@acme.example", str(globex.pk): "grace@globex.example"}
+    backend = "auditkit_django.publishing.mail.MailPublisher"
+    settings.AUDITKIT = {
+        **settings.AUDITKIT,
+        "SIGNER": SecretSigner(bytes(32)),
+        "SEAL_GUARD_DIR": str(tmp_path),
+        "PUBLISHERS": {"mail": {"BACKEND": backend, "OPTIONS": {"recipients": lambda tenant: [owners[tenant]]}}},
+    }
+    notes = {owners[tenant]: seal(tenant) for tenant in owners}
+    assert len(list(publish(destination("mail")))) == 2
+    assert sorted(message.to for message in mail.outbox) == sorted([owner] for owner in owners.values())
+    origins = {owners[log.tenant]: log.origin for log in Log.objects.all()}
+    for message in mail.outbox:
+        [owner] = message.to
+        text = message.message().as_string()
+        [part] = [one for one in message.message().walk() if one.get_filename()]
+        assert part.get_payload(decode=True) == notes[owner].note.encode()  # type: ignore[union-attr]
+        assert origins[owner] in str(message.body)
+        assert SECRET not in text
+        assert not any(origin in text for other, origin in origins.items() if other != owner)
