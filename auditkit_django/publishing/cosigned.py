@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from dataclasses import replace
 
 from django.db import DEFAULT_DB_ALIAS
@@ -38,6 +39,11 @@ def cosigned_note(checkpoint: Checkpoint, *, using: str = DEFAULT_DB_ALIAS) -> s
             for signature in _signatures(note.text, row.receipt):
                 found.setdefault((signature.name, signature.key_id), signature)
     return format_note(Note(text=note.text, signatures=tuple(found.values())[:MAX_SIGNATURES]))
+
+
+def timestamps(checkpoint: Checkpoint, *, using: str = DEFAULT_DB_ALIAS) -> list[bytes]:
+    """The timestamp responses (RFC 3161, DER) over the note of ``checkpoint``, by the names of the publishers."""
+    return [b64decode(row.receipt) for row in publications(checkpoint, using=using) if row.kind == "timestamp"]
 
 
 def logged_proof(checkpoint: Checkpoint, *, using: str = DEFAULT_DB_ALIAS) -> LoggedProof:

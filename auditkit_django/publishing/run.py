@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, F, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from auditkit_django.crash import crash_point
@@ -39,6 +39,7 @@ logger = logging.getLogger("auditkit_django")
 MAX_FAILURES: Final = 3
 _LOUD_FROM: Final = 3
 _POLL_SECONDS: Final = 0.2
+_PAGE: Final = 500
 
 Clock = Callable[[], datetime]
 
@@ -88,7 +89,7 @@ def publish(
 
 def _behind(
     destination: Destination, *, using: str, tenants: Sequence[str] | None, now: datetime | None
-) -> Iterable[Log]:
+) -> Iterator[Log]:
     """Step 1."""
     of_log = {"tenant": OuterRef("tenant"), "epoch": OuterRef("epoch")}
     sealed = Checkpoint.objects.filter(**of_log).order_by("-size").values("size")[:1]
@@ -102,7 +103,15 @@ def _behind(
     if now is not None:
         resting = Delivery.objects.filter(publisher=destination.name, next_at__gt=now, **of_log)
         logs = logs.exclude(Exists(resting))
-    return logs.order_by("tenant", "epoch").iterator()
+    logs, page = logs.order_by("tenant", "epoch"), None
+    # Pages, not a cursor: between two rows of it strangers are waited for.
+    while page is None or len(page) == _PAGE:
+        page = list((logs if page is None else logs.filter(_after(page[-1])))[:_PAGE])
+        yield from page
+
+
+def _after(log: Log) -> Q:
+    return Q(tenant__gt=log.tenant) | Q(tenant=log.tenant, epoch__gt=log.epoch)
 
 
 def _claimed(log: Log, publisher: str, *, using: str, clock: Clock, waits: bool) -> bool:
@@ -119,10 +128,11 @@ def _publish_log(log: Log, destination: Destination, *, using: str, clock: Clock
     name, publisher = destination.name, destination.publisher
     rows = Checkpoint.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch)
     last = _last(log, name, using=using)
-    due: QuerySet[Checkpoint] = rows.filter(size__gt=last.size if last is not None else -1)
-    chosen = due.order_by("size").iterator() if publisher.keeps_all else due.order_by("-size")[:1]
-    size, has_published = last.size if last is not None else 0, False
-    for checkpoint in chosen:
+    size, has_published = last.size if last is not None else -1, False
+    while not has_published or publisher.keeps_all:
+        checkpoint = rows.filter(size__gt=size).order_by("size" if publisher.keeps_all else "-size").first()
+        if checkpoint is None:
+            break
         claims.keep(log, name, using=using, clock=clock)
         try:
             receipt = publisher.publish(_sealed_note(log, checkpoint, last, using=using))
@@ -130,11 +140,11 @@ def _publish_log(log: Log, destination: Destination, *, using: str, clock: Clock
             # Of a publisher that somebody else wrote anything may come; the others go on.
             error = _failed(log, checkpoint, name, exc, using=using, clock=clock)
             is_down = not isinstance(exc, PublicationRefusedError)
-            return Outcome(tenant=log.tenant, publisher=name, state="failed", size=size, error=error), is_down
+            return Outcome(tenant=log.tenant, publisher=name, state="failed", size=max(size, 0), error=error), is_down
         next_at = clock() + timedelta(seconds=publisher.interval_seconds)
         if receipt is None:
             claims.done(log, name, using=using, next_at=next_at)
-            return Outcome(tenant=log.tenant, publisher=name, state="skipped", size=size), False
+            return Outcome(tenant=log.tenant, publisher=name, state="skipped", size=max(size, 0)), False
         crash_point("publish.delivered")
         for error in receipt.alarms:
             _alarm(log, checkpoint, name, error)

@@ -21,6 +21,7 @@ from auditkit_django.ledger.proofs import verify_consistency
 from auditkit_django.log import chores
 from auditkit_django.models import Delivery, Publication
 from auditkit_django.publishing import chore, claims
+from auditkit_django.publishing import run as running
 from auditkit_django.publishing.cosigned import cosigned_note, publications
 from auditkit_django.signals import checkpoint_refused
 from tests.publishing.conftest import run, sealed
@@ -114,6 +115,17 @@ def test_a_place_that_is_down_is_not_asked_for_every_log(use: Use) -> None:
     asked = run("down", is_asked=True)
     assert [one.state for one in asked] == ["failed"] * 6
     assert "not tried: down failed 3 times in a row" in asked[-1].error
+
+
+def test_every_log_of_many_pages_is_published_once(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "_PAGE", 2)
+    place = Recorder()
+    use(archive=place)
+    tenants = [f"tenant-{number}" for number in range(6)]
+    for tenant in tenants:
+        sealed(tenant)
+    run("archive")
+    assert [one.tenant for one in place.taken] == tenants
 
 
 def test_one_log_that_is_refused_keeps_no_other_from_being_published(use: Use) -> None:
