@@ -29,10 +29,13 @@ def cosigned_note(checkpoint: Checkpoint, *, using: str = DEFAULT_DB_ALIAS) -> s
     """
     The note of ``checkpoint`` with the cosignatures that witnesses gave for it, each once.
 
-    The log's own signature comes first. Lines that somebody left in the rows and that are none are passed over: a note is
-    checked by whoever gets it.
+    The log's own signature comes first. What somebody left in the rows and is no note or line of one is passed over, or given
+    as it is: a note is checked by whoever gets it.
     """
-    note = parse(checkpoint.note)
+    try:
+        note = parse(checkpoint.note)
+    except MalformedError:
+        return checkpoint.note
     found: dict[tuple[str, bytes], Signature] = {(one.name, one.key_id): one for one in note.signatures}
     for row in publications(checkpoint, using=using):
         if row.kind == "cosignatures":

@@ -77,6 +77,9 @@ def publish(
             yield Outcome(tenant=log.tenant, publisher=destination.name, state="failed", size=0, error=error)
             continue
         if not _claimed(log, destination.name, using=using, clock=clock, waits=is_asked):
+            if is_asked:
+                error = "another process is at it"
+                yield Outcome(tenant=log.tenant, publisher=destination.name, state="failed", size=0, error=error)
             continue
         try:
             outcome, is_down = _publish_log(log, destination, using=using, clock=clock)

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import Client
 from django.utils import timezone
 
-from auditkit_django.checks import check_publishers
+from auditkit_django.checks import check_database, check_publishers
 from auditkit_django.exceptions import PublicationRefusedError, PublishError
 from auditkit_django.ledger.proofs import verify_consistency
 from auditkit_django.log import chores
@@ -24,8 +25,10 @@ from auditkit_django.publishing import chore, claims
 from auditkit_django.publishing import run as running
 from auditkit_django.publishing.cosigned import cosigned_note, publications
 from auditkit_django.signals import checkpoint_refused
+from auditkit_django.testing import guards_lifted
 from tests.publishing.conftest import run, sealed
 from tests.publishing.doubles import Recorder
+from tests.publishing.servers import TestWitness, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -214,6 +217,15 @@ def test_a_log_that_another_process_is_at_is_left_to_it_until_its_claim_ends(
     assert Delivery.objects.get().claimed_until is None
 
 
+def test_a_claim_that_does_not_end_is_told_to_who_asks(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(archive=Recorder())
+    sealed()
+    far = timezone.now() + timedelta(days=1)
+    Delivery.objects.create(tenant="acme", epoch=0, publisher="archive", claimed_until=far)
+    monkeypatch.setattr(claims, "LEASE_SECONDS", 0.0)
+    assert [one.error for one in run("archive", is_asked=True)] == ["another process is at it"]
+
+
 def test_a_crash_between_delivery_and_row_delivers_again_and_nothing_is_lost(
     use: Use, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -343,3 +355,41 @@ def test_settings_that_make_sense_are_silent(settings: Any, tmp_path: Path) -> N
 
 def test_the_lease_is_longer_than_any_wait(use: Use) -> None:
     assert claims.LEASE_SECONDS >= 4 * 10
+
+
+def test_a_delivery_that_fails_again_and_again_is_warned_of(use: Use) -> None:
+    use(down=Recorder(fails=PublishError("no way there")))
+    sealed()
+    found: list[Any] = []
+    for _ in range(5):
+        assert not found
+        run("down", is_asked=True)
+        found = [one for one in check_database(None, databases=["default"]) if one.id == "auditkit.W012"]
+    [message] = found
+    assert message.msg == "Publishing to down fails for 1 logs, 5 times in a row: no way there"
+
+
+def test_the_trail_shows_names_and_times_and_gives_the_cosigned_note(
+    use: Use, client: Client, ada: Any, acme: Any, globex: Any
+) -> None:
+    witness = TestWitness()
+    with serving(witness) as url:
+        backend = "auditkit_django.publishing.witness.WitnessPublisher"
+        options = {"witnesses": [{"url": f"{url}/verysecret", "key": witness.vkey}]}
+        use(archive=Recorder(), witness={"BACKEND": backend, "OPTIONS": options})
+        for one in (acme, globex):
+            sealed(str(one.pk), count=9 if one is globex else 3)
+        run("archive")
+        run("witness", tenants=[str(acme.pk)])
+    client.force_login(ada)
+    page = " ".join(client.get("/o/acme/audit/").content.decode().split())
+    assert "Published: archive through #3 <time" in page
+    assert "witness through #3 <time" in page
+    for hidden in ("verysecret", "127.0.0.1", "place 4", "through #9"):
+        assert hidden not in page
+    note = client.get("/o/acme/audit/checkpoint.txt").content.decode()
+    assert f"— {witness.name} " in note
+    # What somebody wrote over is given as it is, and found by whoever checks it.
+    with guards_lifted(), connection.cursor() as cursor:
+        cursor.execute("UPDATE auditkit_django_checkpoint SET note = 'x'")
+    assert client.get("/o/acme/audit/checkpoint.txt").content == b"x"
