@@ -18,8 +18,10 @@ class AuditkitConfig(AppConfig):
         from auditkit_django import checks  # noqa: F401  (registers the system checks)
         from auditkit_django.hooks import wiring as hooks
         from auditkit_django.log import seal
+        from auditkit_django.publishing import chore as publishing
         from auditkit_django.recording import wiring as recording
 
         seal.connect()
+        publishing.connect()
         recording.connect()
         hooks.connect()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.apps import AppConfig
@@ -23,7 +23,8 @@ from auditkit_django.log.health import health
 from auditkit_django.log.keys import signer
 from auditkit_django.log.licences import ANY
 from auditkit_django.log.prune import policy_of
-from auditkit_django.models import Event
+from auditkit_django.models import Delivery, Event
+from auditkit_django.publishing import configured
 from auditkit_django.sql import guards
 
 _CHOICES: dict[str, tuple[object, ...]] = {
@@ -36,6 +37,8 @@ _DOTTED = ("TENANT_RESOLVER", "ACTOR_RESOLVER", "TRAIL_ACCESS", "USER_TENANTS")
 #: It begins every log's origin, the name of the key that signs it, which may have neither (C2SP signed-note).
 _ORIGIN = re.compile(r"[^\s+\x00-\x1f\x7f]{1,200}")
 _CEILINGS = ("MAX_METADATA_BYTES", "MAX_EVENT_BYTES")
+#: Failed deliveries in a row, with growing pauses, that are worth a warning: a quarter of an hour.
+_MANY_ATTEMPTS = 5
 _MIDDLEWARE = "auditkit_django.hooks.middleware.AuditkitMiddleware"
 
 
@@ -131,7 +134,7 @@ def check_key(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[Ch
 
 @register("auditkit")
 def check_retention(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
-    """E002 a policy that is none, E003 a dotted path; W012 a name that no event has, whose events would be kept for ever."""
+    """E002 a policy that is none, E003 a dotted path; W013 a name that no event has, whose events would be kept for ever."""
     chosen = settings.RETENTION
     if isinstance(chosen, str):
         return list(_unimportable("RETENTION", chosen))
@@ -146,10 +149,17 @@ def check_retention(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
         Warning(
             f"AUDITKIT['RETENTION'] names {name!r}, which is no category, action or retention class.",
             hint="docs/actions.md lists them; a category of your own has to be registered with an action.",
-            id="auditkit.W012",
+            id="auditkit.W013",
         )
         for name in sorted(set(chosen or {}) - known)
     ]
+
+
+@register("auditkit")
+def check_publishers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """E007 a publisher that cannot be made of its settings."""
+    hint = "docs/publishing.md has the form and each publisher's options."
+    return [Error(f"Publishing: {problem}", hint=hint, id="auditkit.E007") for problem in configured.problems()]
 
 
 @register("auditkit")
@@ -173,8 +183,8 @@ def check_database(
     app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """
-    E010 guards missing or altered, E011 and W011 triggers of tracked models, W010 events waiting too long; with
-    ``check --database default`` and on migrate.
+    E010 guards missing or altered, E011 and W011 triggers of tracked models, W010 events waiting too long, W012 checkpoints
+    that are not published; with ``check --database default`` and on migrate.
     """
     alias = router.db_for_write(Event)
     if alias not in (databases or ()):
@@ -202,7 +212,24 @@ def check_database(
                 id="auditkit.W010",
             )
         )
-    return found
+    return [*found, *_unpublished(alias)]
+
+
+def _unpublished(alias: str) -> list[CheckMessage]:
+    table, found = Delivery._meta.db_table, []
+    if table not in connections[alias].introspection.table_names():
+        return []
+    for name in settings.PUBLISHERS if isinstance(settings.PUBLISHERS, Mapping) else ():
+        failing = Delivery.objects.using(alias).filter(publisher=name, attempts__gte=_MANY_ATTEMPTS)
+        if worst := failing.order_by("-attempts").first():
+            found.append(
+                Warning(
+                    f"Publishing to {name} fails for {failing.count()} logs, {worst.attempts} times in a row: {worst.last_error}",
+                    hint="manage.py auditkit_publish --all --list; docs/publishing.md",
+                    id="auditkit.W012",
+                )
+            )
+    return list(found)
 
 
 def _by_the_database(field: Any) -> str:

@@ -89,6 +89,10 @@ class AuditkitSettings:
     #: not named, None for ever.
     #: Or a callable ``(tenant key) -> such a dict``. Nothing is pruned but by ``manage.py auditkit_prune``.
     RETENTION: Mapping[str, int | None] | str | Callable[[str], Mapping[str, int | None]] | None = None
+    #: Where checkpoints are published, by name: ``{"archive": {"BACKEND": dotted path, "OPTIONS": {...}, "LOGS": "all"}}``.
+    PUBLISHERS: Mapping[str, Mapping[str, Any]] = {}
+    #: Keep a log of all logs' checkpoints, so that one witness covers every tenant.
+    META_LOG: bool = False
     #: Age in seconds of the oldest pending event from which check and health report a backlog.
     PENDING_MAX_AGE_SECONDS: int = 300
     #: Seconds in which repeated reads of one object by one actor become one event. 0: every read is an event.

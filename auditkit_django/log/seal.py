@@ -4,7 +4,7 @@ Seal: make a signed checkpoint of what a log has now.
 1. Read the newest checkpoint, and the entries after it, whose chain is checked again on the way: hash, link, no gap.
 2. Fold their leaf hashes into the checkpoint's compact range, and note the tiles that become complete.
 3. Have the checkpoint signed; the guard, which remembers outside of the database what was signed last, may refuse.
-4. Write tiles and checkpoint, in one transaction.
+4. Write tiles and checkpoint, in one transaction; with it the event in the log of checkpoints (:mod:`meta`).
 
 Only committed entries are sealed. A crash anywhere leaves all or nothing in the database; what the guard let pass is signed
 again with the same bytes when the same entries are sealed again, and a proof leads from it where more were added.
@@ -32,7 +32,7 @@ from auditkit_django.ledger.entry import ZERO_HASH, leaf_hash
 from auditkit_django.ledger.merkle import HASH_BYTES
 from auditkit_django.ledger.proofs import Reader, prove_consistency
 from auditkit_django.ledger.ranges import CompactRange, Node
-from auditkit_django.log import chores, keys, signing
+from auditkit_django.log import chores, keys, meta, signing
 from auditkit_django.log.keys import Signer
 from auditkit_django.log.signing import SealGuard
 from auditkit_django.log.tree import HEIGHT, reader
@@ -110,9 +110,11 @@ def seal(
     try:
         with guard.alone(log.origin):
             log.refresh_from_db(using=using)
-            return _sealed(log, signer=signer, guard=guard, using=using, clock=clock)
+            sealed = _sealed(log, signer=signer, guard=guard, using=using, clock=clock)
     except (MalformedError, VerificationError, LookupError, TypeError, ValueError, OSError, DatabaseError) as exc:
         raise SealError(f"seal: the log of tenant {tenant!r} was not sealed: {type(exc).__name__}: {exc}") from exc
+    meta.wake(using=using)
+    return sealed
 
 
 def _sealed(log: Log, *, signer: Signer, guard: SealGuard, using: str, clock: Callable[[], datetime]) -> Checkpoint:
@@ -143,6 +145,7 @@ def _sealed(log: Log, *, signer: Signer, guard: SealGuard, using: str, clock: Ca
             Tile.objects.using(using).bulk_create(growth.tiles)
             crash_point("seal.tiles")
             Checkpoint.objects.using(using).bulk_create([row])
+            meta.record(log, checkpoint, note=note, using=using, now=row.sealed_at)
     except IntegrityError:
         # A sealer with a guard of its own was here: what it wrote is what we would have written.
         standing = newest(log, using=using)

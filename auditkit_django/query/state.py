@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from auditkit_django.models import Checkpoint, Event, Log, Pending
+from auditkit_django.conf import settings
+from auditkit_django.models import Checkpoint, Event, Log, Pending, Publication
 
 PENDING_CAP = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """The newest checkpoint of a log at one publisher: ``size`` counts entries."""
+
+    publisher: str
+    size: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogState:
     """``size`` counts entries; ``pending`` is counted up to ``PENDING_CAP``; ``verdict`` is of the last verification,
-    ``sealed_size`` what the newest checkpoint is for, ``first_seq`` where the log begins since it was pruned."""
+    ``sealed_size`` what the newest checkpoint is for, ``first_seq`` where the log begins since it was pruned; ``published``
+    where checkpoints are, in the order of the settings."""
 
     tenant: str
     origin: str
@@ -26,6 +38,7 @@ class LogState:
     first_seq: int = 0
     sealed_size: int = 0
     sealed_at: datetime | None = None
+    published: tuple[Published, ...] = ()
 
 
 def newest_checkpoint(tenant: str) -> Checkpoint | None:
@@ -55,4 +68,13 @@ def log_state(tenant: str) -> LogState | None:
         first_seq=log.first_seq if log is not None else 0,
         sealed_size=checkpoint.size if checkpoint is not None else 0,
         sealed_at=checkpoint.sealed_at if checkpoint is not None else None,
+        published=tuple(_published(checkpoint)) if checkpoint is not None else (),
     )
+
+
+def _published(checkpoint: Checkpoint) -> Iterator[Published]:
+    rows = Publication.objects.filter(tenant=checkpoint.tenant, epoch=checkpoint.epoch)
+    for name in settings.PUBLISHERS:
+        row = rows.filter(publisher=name).order_by("-size").first()
+        if row is not None:
+            yield Published(publisher=name, size=row.size, at=row.published_at)

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 THREADS = 4
@@ -113,6 +114,33 @@ def work(*arguments: str) -> None:
     call_command("auditkit_worker", *arguments)
 
 
+def publish(folder: str) -> None:
+    """Seal every log, and publish what is sealed to two directories."""
+    from django.conf import settings
+    from django.core.management import call_command
+
+    from auditkit_django.publishing import claims
+
+    # Whoever was killed leaves a claim; here it ends soon.
+    claims.LEASE_SECONDS = 2.0
+    backend = "auditkit_django.publishing.directory.DirectoryPublisher"
+    publishers = {name: {"BACKEND": backend, "OPTIONS": {"folder": f"{folder}/{name}"}} for name in ("one", "two")}
+    settings.AUDITKIT = {**settings.AUDITKIT, "META_LOG": True, "KEY_FILE": f"{folder}/key", "PUBLISHERS": publishers}
+    if not Path(folder, "key").exists():
+        call_command("auditkit_keys", "init")
+    call_command("auditkit_seal", "--all")
+    call_command("auditkit_publish", "--all")
+
+
+def published() -> None:
+    """What is sealed and what is published, as JSON."""
+    from auditkit_django.models import Checkpoint, Publication
+
+    sealed = {f"{one.tenant}/{one.size}": one.note for one in Checkpoint.objects.all()}
+    rows = [[f"{one.tenant}/{one.size}", one.publisher, one.receipt] for one in Publication.objects.all()]
+    print(json.dumps({"sealed": sealed, "published": rows}))
+
+
 def report() -> None:
     """All that the database holds, as JSON."""
     from auditkit_django.log.tenants import known_tenants
@@ -175,9 +203,9 @@ if __name__ == "__main__":
     role, *rest = sys.argv[1:]
     if role in ("write", "die"):
         {"write": write, "die": die}[role](int(rest[0]))
-    elif role in ("work", "command"):
-        {"work": work, "command": command}[role](*rest)
+    elif role in ("work", "command", "publish"):
+        {"work": work, "command": command, "publish": publish}[role](*rest)
     elif role == "fill":
         fill(rest[0], int(rest[1]))
     else:
-        {"migrate": migrate, "report": report, "pending": pending}[role]()
+        {"migrate": migrate, "report": report, "pending": pending, "published": published}[role]()
