@@ -8,7 +8,8 @@ A sealed log as files that standard clients read (``ledger.tiles``), up to its n
 4. Write the checkpoint: from then on readers see the new size. Partial tiles go when a full one is there.
 
 Every file is written beside its place and renamed. A run that is cut short leaves the folder as its checkpoint says, and the
-next one goes on. Memory does not grow with the log.
+next one goes on. Memory does not grow with the log. Of a log whose beginning was pruned a new folder has what is left: the
+format lets tiles be absent that end before the log's first entry.
 """
 
 from __future__ import annotations
@@ -44,11 +45,15 @@ _CHUNK: Final = 8 * WIDTH
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TilesExport:
-    """What a folder has now: ``size`` entries of the log ``origin``, ``added`` of them new."""
+    """
+    What a folder has now: the log ``origin`` up to ``size`` entries, ``added`` of them new, the first of which is at
+    ``first_seq``.
+    """
 
     origin: str
     size: int
     added: int
+    first_seq: int
 
 
 def newest_checkpoint(tenant: str, *, using: str = DEFAULT_DB_ALIAS) -> Checkpoint:
@@ -86,14 +91,15 @@ def export_tiles(checkpoint: Checkpoint, folder: Path, *, using: str = DEFAULT_D
     with _alone(folder):
         old = _standing(folder, keys, new)
         tree = _Tree(log=log, folder=folder, using=using)
-        tree.resume(old.size // WIDTH * WIDTH if old is not None else 0)
+        tree.resume(_start(log, old, folder))
         tree.check([one for one in (old, new) if one is not None])
         if old is None or old.size < new.size:
             tree.write(new)
         _write(folder / _CHECKPOINT, checkpoint.note.encode())
         sync_folder(folder)
         tree.remove_partial()
-        return TilesExport(origin=log.origin, size=new.size, added=new.size - (old.size if old is not None else 0))
+        first = old.size if old is not None else tree.start
+        return TilesExport(origin=log.origin, size=new.size, added=new.size - first, first_seq=first)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -208,6 +214,21 @@ class _Tree:
         partial = path.with_name(f"{path.name}.p")
         if width == WIDTH and partial.is_dir():
             self.outgrown.append(partial)
+
+
+def _start(log: Log, old: Sealed | None, folder: Path) -> int:
+    """The seq of the first entry to read: a multiple of 256."""
+    first = log.first_seq
+    if type(first) is not int or first < 0 or first % WIDTH:
+        raise SealError(f"tiles: the log of tenant {log.tenant!r} begins at seq {first!r:.40}: verify the log")
+    if old is None:
+        return first
+    if old.size < first:
+        raise SealError(
+            f"tiles: {folder} has {old.size} entries, the log begins at seq {first}: what is between was pruned. Export to a new"
+            " directory"
+        )
+    return old.size // WIDTH * WIDTH
 
 
 def _standing(folder: Path, keys: Sequence[VerifierKey], new: Sealed) -> Sealed | None:

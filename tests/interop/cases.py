@@ -23,7 +23,10 @@ from auditkit_django.ledger.proofs import verify_consistency, verify_inclusion
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One question. ``kind`` is ``checkpoint``, ``inclusion``, ``consistency`` (from ``old``) or ``tiles``."""
+    """
+    One question. ``kind`` is ``checkpoint``, ``inclusion``, ``consistency`` (from ``old``) or ``tiles`` (those of the entries from
+    ``first`` on).
+    """
 
     kind: str
     vkey: str
@@ -34,6 +37,7 @@ class Case:
     entry: bytes = b""
     proof: tuple[bytes, ...] = ()
     directory: str = ""
+    first: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The members, bytes as base64."""

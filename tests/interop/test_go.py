@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from django.utils import timezone
 
+from auditkit_django.ledger.note import format_vkey
+from auditkit_django.log import keys
+from auditkit_django.log.prune import prune
+from auditkit_django.log.seal import seal
 from auditkit_django.log.tiles_export import export_tiles, newest_checkpoint
-from auditkit_django.models import Checkpoint
+from auditkit_django.models import Checkpoint, Log
 from tests.interop.cases import Case, cases_of, is_the_same_to_a_lenient_reader, spoiled
 from tests.interop.conftest import SIZES, Asked
+from tests.log.attack_table import grow
+
+if TYPE_CHECKING:
+    from pytest_django.fixtures import SettingsWrapper
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("interop")]
 
@@ -107,6 +118,29 @@ def test_every_entry_and_every_checkpoint_is_proven_from_exported_tiles(
     export_tiles(older, tmp_path / "tiles")
     case = tiles_of(sealed_log, tmp_path / "tiles")
     assert go([case]) == [True]
+
+
+def test_what_is_left_of_a_pruned_log_is_proven_from_exported_tiles(
+    sealed_log: str, go: Asked, tmp_path: Path, settings: SettingsWrapper
+) -> None:
+    settings.AUDITKIT = {**settings.AUDITKIT, "RETENTION": {"*": 30}}
+    clock = lambda: timezone.now() + timedelta(days=60)  # noqa: E731
+    assert prune(sealed_log, may_be_unpublished=True, clock=clock).first_seq == 512
+    grow(400, sealed_log)
+    assert seal(sealed_log) is not None
+    export_tiles(newest_checkpoint(sealed_log), tmp_path / "tiles")
+    [older, newest] = [
+        replace(_checkpoint_case(row), kind="tiles", directory=str(tmp_path / "tiles"), first=512)
+        for row in Checkpoint.objects.filter(tenant=sealed_log, size__gt=512).order_by("size")
+    ]
+    assert go([replace(newest, old=(older.note, newest.note)), replace(newest, first=256)]) == [True, False]
+
+
+def _checkpoint_case(row: Checkpoint) -> Case:
+    log, signer = Log.objects.get(tenant=row.tenant), keys.signer()
+    assert signer is not None
+    vkey = format_vkey(signer.verifier_key(log.origin, 0))
+    return Case(kind="checkpoint", note=row.note.encode(), vkey=vkey, origin=log.origin)
 
 
 def test_a_tile_with_a_bit_changed_is_refused(sealed_log: str, go: Asked, tmp_path: Path) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import shutil
 import tracemalloc
+from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from auditkit_django.exceptions import SealError, UnknownTenantError
 from auditkit_django.ledger.checkpoint import Checkpoint as Sealed
 from auditkit_django.ledger.checkpoint import format_checkpoint
 from auditkit_django.ledger.note import sign, signed
 from auditkit_django.log import tiles_export
+from auditkit_django.log.prune import prune
 from auditkit_django.log.seal import seal
 from auditkit_django.log.tiles_export import TilesExport, export_tiles, newest_checkpoint
 from auditkit_django.models import Checkpoint, Entry, Event, Log, Tile
@@ -58,7 +61,7 @@ def export(folder: Path) -> TilesExport:
 @pytest.mark.parametrize("size", [2, 255, 256, 257, 600])
 def test_the_files_agree_with_the_checkpoint_and_with_the_database(size: int, folder: Path) -> None:
     row = sealed_at(size)
-    assert export(folder) == TilesExport(origin=row_origin(), size=size, added=size)
+    assert export(folder) == TilesExport(origin=row_origin(), size=size, added=size, first_seq=0)
     directory = Directory(folder)
     assert directory.check() == size
     assert (folder / "checkpoint").read_text() == row.note
@@ -76,7 +79,7 @@ def test_a_folder_grows_with_its_log_and_what_is_full_is_never_touched_again(fol
     done = 0
     for size in (2, 3, 255, 256, 258, 511, 513, 900):
         sealed_at(size)
-        assert export(folder) == TilesExport(origin=row_origin(), size=size, added=size - done)
+        assert export(folder) == TilesExport(origin=row_origin(), size=size, added=size - done, first_seq=done)
         assert Directory(folder).check() == size
         after = Directory(folder).files()
         for path, found in before.items():
@@ -268,11 +271,49 @@ def test_without_a_key_the_files_are_written_and_hold_the_note_for_whoever_has_o
         export(folder)
 
 
+def test_a_log_whose_beginning_was_pruned_is_exported_from_where_it_begins(
+    folder: Path, settings: SettingsWrapper
+) -> None:
+    settings.AUDITKIT = {**settings.AUDITKIT, "RETENTION": {"*": 30}}
+    sealed_at(300)
+    export(folder)
+    short = folder.with_name("short")
+    shutil.copytree(folder, short)
+    sealed_at(600)
+    export(folder)
+    assert prune(TENANT, may_be_unpublished=True, clock=_in_two_months).first_seq == 512
+    with guards_lifted():
+        newest = sealed_at(900)
+    # What was exported before stays, and goes on.
+    assert export(folder) == TilesExport(origin=row_origin(), size=900, added=300, first_seq=600)
+    assert Directory(folder).check() == newest.size
+    fresh = folder.with_name("fresh")
+    assert export(fresh) == TilesExport(origin=row_origin(), size=900, added=388, first_seq=512)
+    assert Directory(fresh, first=512).check() == 900
+    assert sorted(path.name for path in (fresh / "tile/0").iterdir()) == ["002", "003.p"]
+    before = Directory(short).files()
+    with pytest.raises(SealError, match="has 300 entries, the log begins at seq 512"):
+        export(short)
+    assert Directory(short).files() == before
+    for first in (100, -256):
+        execute("UPDATE auditkit_django_log SET first_seq = %s WHERE tenant = %s", [first, TENANT])
+        with pytest.raises(SealError, match=f"begins at seq {first}"):
+            export(folder.with_name("another"))
+    # As if less had been pruned: what is missing is missed.
+    execute("UPDATE auditkit_django_log SET first_seq = 0 WHERE tenant = %s", [TENANT])
+    with pytest.raises(SealError, match="the entry at seq 0 of tenant 'acme' is missing"):
+        export(folder.with_name("another"))
+
+
+def _in_two_months() -> datetime:
+    return timezone.now() + timedelta(days=60)
+
+
 def test_the_command_exports_and_records_that_it_did(folder: Path) -> None:
     sealed_at(300)
     out = StringIO()
     call_command("auditkit_export", str(folder), tenant=TENANT, format="tiles", stdout=out)
-    assert out.getvalue() == f"{row_origin()}: 300 entries, 300 of them new\n"
+    assert out.getvalue() == f"{row_origin()}: 300 entries, 300 new, from seq 0 on\n"
     assert Directory(folder).check() == 300
     [event] = Event.objects.filter(tenant=TENANT, action="audit.log.exported")
     assert event.disclosed()["metadata"] == {"format": "tiles", "count": 300}

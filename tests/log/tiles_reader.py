@@ -11,9 +11,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Directory:
-    """The files below ``folder``, as a client of its checkpoint reads them."""
+    """The files below ``folder``, as a client of its checkpoint reads them; entries before ``first`` were pruned."""
 
     folder: Path
+    first: int = 0
 
     def said(self) -> tuple[str, int, bytes]:
         """Origin, size and root of the checkpoint; the signature is not looked at."""
@@ -27,15 +28,15 @@ class Directory:
         return (self.folder / f"tile/{level}/{name}{'' if width == 256 else f'.p/{width}'}").read_bytes()
 
     def row(self, level: int) -> list[bytes]:
-        """All hashes of one level."""
-        count = self.said()[1] // 256**level
-        data = b"".join(self.tile(level, at // 256, min(256, count - at)) for at in range(0, count, 256))
-        assert len(data) == 32 * count
+        """All hashes of one level, from the first tile that ends after ``first`` on."""
+        count, first = self.said()[1] // 256**level, self.first // 256 ** (level + 1) * 256
+        data = b"".join(self.tile(level, at // 256, min(256, count - at)) for at in range(first, count, 256))
+        assert len(data) == 32 * (count - first)
         return [data[at : at + 32] for at in range(0, len(data), 32)]
 
     def entries(self) -> Iterator[bytes]:
         size = self.said()[1]
-        for at in range(0, size, 256):
+        for at in range(self.first, size, 256):
             width = min(256, size - at)
             data = self.tile("entries", at // 256, width)
             for _ in range(width):
@@ -50,6 +51,11 @@ class Directory:
         _origin, size, said = self.said()
         row = self.row(0)
         assert row == [hashlib.sha256(b"\0" + entry).digest() for entry in self.entries()]
+        if self.first:
+            # A tree of n leaves is that of its full blocks of 256 and of the rest.
+            assert root([*self.row(1), *([root(self.row(0)[-(size % 256) :])] if size % 256 else [])]) == said
+            assert self.first < 65_536
+            return size
         assert root(row) == said
         level = 0
         while len(row) >= 256:

@@ -30,4 +30,4 @@ class Command(BaseCommand):
             done = export(options["tenant"], options["directory"], using=options["database"])
         except (SealError, UnknownTenantError, OSError) as exc:
             raise CommandError(str(exc)) from exc
-        self.stdout.write(f"{done.origin}: {done.size} entries, {done.added} of them new")
+        self.stdout.write(f"{done.origin}: {done.size} entries, {done.added} new, from seq {done.first_seq} on")
