@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from smtplib import SMTPException
 from typing import Final
 
+from django.conf import settings as django_settings
 from django.core.mail import EmailMessage
 from django.template.loader import render_to_string
 
@@ -20,6 +21,7 @@ from auditkit_django.log.meta import META_TENANT
 from auditkit_django.publishing.port import Receipt, SealedNote
 
 _DAY_SECONDS: Final = 86_400.0
+_SMTP: Final = "django.core.mail.backends.smtp.EmailBackend"
 
 
 class MailPublisher:
@@ -42,6 +44,10 @@ class MailPublisher:
         if found is None or not callable(found):
             raise ValueError(
                 f"recipients: got {recipients!r:.80}, wanted a callable (tenant) -> addresses, or its path"
+            )
+        if not _ends():
+            raise ValueError(
+                "the mail server has no timeout, wanted EMAIL_TIMEOUT (Django 6.1: MAILERS' option timeout)"
             )
         self._recipients, self._from = found, from_email
         self.interval_seconds = interval_seconds
@@ -77,3 +83,13 @@ class MailPublisher:
         # As bytes: a mail program must not change a line end, or the signature no longer holds.
         message.attach(f"checkpoint-{sealed.size}.note", sealed.note.encode(), "application/octet-stream")
         return message
+
+
+def _ends() -> bool:
+    """Whether sending ends by itself: Django's own way to a mail server waits for ever, unless it is told."""
+    mailer = getattr(django_settings, "MAILERS", {}).get("default")
+    if mailer is not None:
+        backend, timeout = mailer.get("BACKEND", _SMTP), mailer.get("OPTIONS", {}).get("timeout")
+    else:
+        backend, timeout = django_settings.EMAIL_BACKEND, django_settings.EMAIL_TIMEOUT
+    return bool(backend != _SMTP or timeout)

@@ -30,6 +30,22 @@ def test_killed_between_delivery_and_row_the_same_command_completes(scene: Scene
         killed = scene.start("publish", str(folder), AUDITKIT_CRASH_AT=point)
         assert killed.wait(60) == -signal.SIGKILL, point
         assert scene.start("publish", str(folder)).wait(60) == 0, point
+    _check(scene, folder)
+
+
+def test_four_who_publish_at_once_deliver_everything_once(scene: Scene, tmp_path: Path) -> None:
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    scene.run("publish", str(folder))
+    for _ in range(2):
+        scene.start("write", "5").wait(60)
+        scene.run("work", "--once")
+        together = [scene.start("publish", str(folder)) for _ in range(4)]
+        assert [one.wait(60) for one in together] == [0] * 4
+    _check(scene, folder)
+
+
+def _check(scene: Scene, folder: Path) -> None:
     found = json.loads(scene.run("published"))
     assert len(found["sealed"]) >= 10
     assert sorted((place, publisher) for place, publisher, _ in found["published"]) == sorted(

@@ -7,6 +7,7 @@ from datetime import timedelta
 from smtplib import SMTPServerDisconnected
 from typing import TYPE_CHECKING, Any
 
+import django
 import pytest
 from django.core import mail
 from django.utils import timezone
@@ -114,3 +115,17 @@ def test_recipients_that_are_no_callable_are_told(use: Use, given: Any) -> None:
     use(mail=backend(given))
     [message] = check_publishers(None)
     assert message.id == "auditkit.E007"
+
+
+@pytest.mark.parametrize("form", ["before 6.1", "MAILERS"])
+def test_a_mail_server_that_may_hang_for_ever_is_told(use: Use, settings: SettingsWrapper, form: str) -> None:
+    smtp = "django.core.mail.backends.smtp.EmailBackend"
+    use(mail=backend())
+    for timeout, count in ((None, 1), (10, 0)):
+        if form == "MAILERS":
+            settings.MAILERS = {"default": {"BACKEND": smtp, "OPTIONS": {"timeout": timeout}}}
+        elif django.VERSION >= (6, 1):
+            pytest.skip("these settings are for older versions")
+        else:
+            settings.EMAIL_BACKEND, settings.EMAIL_TIMEOUT = smtp, timeout
+        assert len(check_publishers(None)) == count
