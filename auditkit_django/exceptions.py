@@ -11,7 +11,8 @@ The whole error tree. Each class ends in Error and carries a stable ``code`` for
     ├── VerificationError              verification        a proof or signature does not hold
     ├── RecordingError                 recording           the event was not recorded
     ├── AppendOnlyError                append_only         an update or delete of what may never change; also a TypeError
-    ├── SealError                      seal                a log could not be sealed: no key, or the guard refused
+    ├── SealError                      seal                a log could not be sealed: no key, or what is there does not fit
+    │   └── GuardError                 guard               what was signed before does not lead to what is there now
     ├── UntrackedError                 untracked           a change of a tracked model that cannot be recorded row by row
     ├── AppendError                    append              a pass of the appender could not complete
     └── UnknownTenantError             tenant_unknown      no log of that tenant exists; also a LookupError
@@ -27,6 +28,7 @@ __all__ = [
     "AppendError",
     "AppendOnlyError",
     "AuditkitError",
+    "GuardError",
     "IdempotencyConflictError",
     "MalformedError",
     "MissingTenantError",
@@ -73,6 +75,12 @@ class SealError(AuditkitError):
     """A log could not be sealed: there is no usable key, or what was signed before does not lead to what is there now."""
 
     code = "seal"
+
+
+class GuardError(SealError):
+    """The guard refused: the log was cut off, rewritten or restored from a backup, or goes back to an older key."""
+
+    code = "guard"
 
 
 class UntrackedError(AuditkitError):

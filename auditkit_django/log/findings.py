@@ -41,6 +41,9 @@ FINDINGS: Final[Mapping[str, str]] = {
     "checkpoint.column": "a checkpoint's columns are not what its note and the entries say",
     "checkpoint.root": "the entries have another root than the one that was signed",
     "checkpoint.beyond": "a checkpoint was signed for more entries than the log has",
+    "key.generation": "what the log, its keys and the guard say of which key signs does not agree",
+    "key.superseded": "a checkpoint is signed by a key that was not in force any more, or not yet",
+    "key.unconfirmed": "the first checkpoint over a rotation is not signed by the key that gave way",
     "tile.hash": "a tile is not the node of the tree that it stands for",
     "since.signature": "the note that was given is not signed by the log's key, or is another log's",
     "since.root": "the log does not begin with what was signed before: history was rewritten",
@@ -55,6 +58,7 @@ GAPS: Final[Mapping[str, str]] = {
     "check.partial": "only the newest entries were checked",
     "check.unsigned": "there is no key to check the signatures of the checkpoints with",
     "check.unsealed": "there is a key and the log has no checkpoint",
+    "check.revoked": "the key was revoked, and the next one has signed no checkpoint yet",
     "check.unguarded": "the guard knows nothing of the log: checkpoints that were dropped are not missed",
 }
 

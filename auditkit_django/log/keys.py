@@ -22,7 +22,8 @@ from django.conf import settings as django_settings
 from django.utils.module_loading import import_string
 
 from auditkit_django.conf import settings
-from auditkit_django.exceptions import SealError
+from auditkit_django.exceptions import MalformedError, SealError
+from auditkit_django.ledger import ed25519
 from auditkit_django.ledger.note import ED25519, VerifierKey
 
 SECRET_BYTES: Final = 32
@@ -79,6 +80,23 @@ def signer() -> Signer | None:
         chosen = import_string(chosen) if isinstance(chosen, str) else chosen
         return cast("Signer", chosen() if isinstance(chosen, type) else chosen)
     return None if settings.KEY_FILE is None else FileSigner(settings.KEY_FILE)
+
+
+def verifier_key(signer: Signer, origin: str, generation: int) -> VerifierKey:
+    """
+    The public key of the log ``origin``, as ``signer`` gives it, and one that can be trusted.
+
+    Raises:
+        SealError: It has another name or type, or is a key under which anybody can sign (``ed25519.check_key``).
+    """
+    key = signer.verifier_key(origin, generation)
+    if key.name != origin or key.algorithm != ED25519:
+        raise SealError(f"signer: got a key of {key.name!r:.80}, wanted an Ed25519 key of {origin!r}")
+    try:
+        ed25519.check_key(key.public)
+    except MalformedError as exc:
+        raise SealError(f"signer: the key of {origin!r} cannot be trusted: {exc}") from exc
+    return key
 
 
 def create_key_file(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Events that a log records about itself: its opening, and what it had to put in quarantine."""
+"""Events that a log records about itself: its opening, what it had to put in quarantine, and the keys that sign for it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from datetime import datetime
 from auditkit_django import actions
 from auditkit_django.drafts import SYSTEM, Target
 from auditkit_django.ledger.disclosure import SALT_BYTES, join, make
+from auditkit_django.ledger.entry import format_time
+from auditkit_django.ledger.trust import REVOKED, ROTATED
 from auditkit_django.log.identity import new_id
 from auditkit_django.log.rows import EventRow, row_digest
 
@@ -37,6 +39,20 @@ def quarantine_event(poison: EventRow, *, reason: str, now: datetime) -> EventRo
         metadata={"sha256": row_digest(poison), "reason": reason[:500]},
         now=now,
     )
+
+
+def rotation_event(tenant: str, *, origin: str, generation: int, old: str, new: str, now: datetime) -> EventRow:
+    """The key ``old`` gave way to ``new``, of ``generation``; both are verifier keys as text."""
+    metadata = {"generation": generation, "old": old, "new": new}
+    return _own_event(tenant, ROTATED, target=Target("log", origin[-36:]), metadata=metadata, now=now)
+
+
+def revocation_event(
+    tenant: str, *, origin: str, generation: int, old: str, new: str, reason: str, since: datetime, now: datetime
+) -> EventRow:
+    """The key ``old`` says nothing any more ``since`` then, and ``new``, of ``generation``, took over."""
+    metadata = {"generation": generation, "old": old, "new": new, "reason": reason[:500], "since": format_time(since)}
+    return _own_event(tenant, REVOKED, target=Target("log", origin[-36:]), metadata=metadata, now=now)
 
 
 def _own_event(

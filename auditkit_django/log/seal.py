@@ -3,7 +3,8 @@ Seal: make a signed checkpoint of what a log has now.
 
 1. Read the newest checkpoint, and the entries after it, whose chain is checked again on the way: hash, link, no gap.
 2. Fold their leaf hashes into the checkpoint's compact range, and note the tiles that become complete.
-3. Have the checkpoint signed; the guard, which remembers outside of the database what was signed last, may refuse.
+3. Have the checkpoint signed, by the keys that are in force at its size (:mod:`generations`); the guard, which remembers
+   outside of the database what was signed last, may refuse.
 4. Write tiles and checkpoint, in one transaction.
 
 Only committed entries are sealed. A crash anywhere leaves all or nothing in the database; what the guard let pass is signed
@@ -33,6 +34,8 @@ from auditkit_django.ledger.merkle import HASH_BYTES
 from auditkit_django.ledger.proofs import Reader, prove_consistency
 from auditkit_django.ledger.ranges import CompactRange, Node
 from auditkit_django.log import chores, keys, signing
+from auditkit_django.log.generations import generations_of
+from auditkit_django.log.generations import signing as signing_generations
 from auditkit_django.log.keys import Signer
 from auditkit_django.log.signing import SealGuard
 from auditkit_django.log.tree import HEIGHT, reader
@@ -121,12 +124,17 @@ def _sealed(log: Log, *, signer: Signer, guard: SealGuard, using: str, clock: Ca
         return last
     growth = _grown(log, last, using=using)
     checkpoint = Sealed(origin=log.origin, size=log.size, root=growth.range.root())
+    *also, generation = signing_generations(
+        generations_of(log, using=using), last_size=last.size if last is not None else 0, size=log.size
+    )
     read = _reader_with(growth.tiles, log, using=using)
     note = signing.signed_note(
         checkpoint,
         signer=signer,
         guard=guard,
         prove=lambda size: prove_consistency(size, checkpoint.size, read),
+        generation=generation,
+        also=also,
     )
     crash_point("seal.signed")
     row = Checkpoint(

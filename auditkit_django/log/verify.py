@@ -19,7 +19,7 @@ hashes included, is not found: that is what published checkpoints are for.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -32,6 +32,7 @@ from django.utils import timezone
 from auditkit_django.exceptions import MalformedError, UnknownTenantError
 from auditkit_django.ledger.disclosure import split_with_values
 from auditkit_django.ledger.entry import ZERO_HASH, format_time, leaf_hash, parse
+from auditkit_django.ledger.note import VerifierKey
 from auditkit_django.log.checking import diagnose, is_as_appended, quick_time
 from auditkit_django.log.findings import GAPS, Finding, Verdict, VerifyReport, uuid_of
 from auditkit_django.log.own import OPENED, QUARANTINED
@@ -99,7 +100,8 @@ def verify(
     resume: Walk | None = None,
     checkpoint: Callable[[Walk], None] | None = None,
     seals: Seals | None = None,
-    since: str | None = None,
+    since: str | Sequence[str] | None = None,
+    keys: Sequence[VerifierKey] = (),
     using: str = DEFAULT_DB_ALIAS,
 ) -> VerifyReport:
     """
@@ -107,8 +109,8 @@ def verify(
 
     ``max_entries`` checks only the newest. ``progress`` gets (checked, size) after each chunk, ``checkpoint`` the walk
     so far, from which ``resume`` goes on in another run. The verdict is kept in the log's row for the pages. ``since`` is a
-    signed note that was kept elsewhere; ``seals`` replaces the keys and the guard of the settings. Where only the newest
-    entries are checked, checkpoints are not.
+    signed note that was kept elsewhere, or several; ``keys`` are pinned, in place of those of the settings; ``seals`` replaces
+    the guard too. Where only the newest entries are checked, checkpoints are not.
 
     Raises:
         UnknownTenantError: The tenant has no log, no entry and no event.
@@ -136,8 +138,9 @@ def verify(
         walk.add(finding)
     gaps = []
     if first == 0 or since is not None:
-        seals = seals or seals_of(log)
-        seals = replace(seals, since=since) if since is not None else seals
+        seals = seals or seals_of(log, pinned=keys)
+        if since is not None:
+            seals = replace(seals, since=[since] if isinstance(since, str) else list(since))
         for finding in check_seals(log, seals, using=using):
             if finding.code in GAPS:
                 gaps.append(finding)

@@ -34,6 +34,8 @@ def _setup() -> None:
     settings.DATABASES = {"default": database}
     append = os.environ.get("CROWD_APPEND", "worker")
     settings.AUDITKIT = {**settings.AUDITKIT, "APPEND": append, "APPEND_BATCH": 20, "WORKER_POLL_SECONDS": 0.02}
+    if "CROWD_KEY" in os.environ:
+        settings.AUDITKIT = {**settings.AUDITKIT, "KEY_FILE": os.environ["CROWD_KEY"]}
     django.setup()
     signal.signal(signal.SIGTERM, lambda *_: _stopping.set())
 
@@ -111,6 +113,13 @@ def work(*arguments: str) -> None:
     call_command("auditkit_worker", *arguments)
 
 
+def command(*arguments: str) -> None:
+    """A command of the app."""
+    from django.core.management import call_command
+
+    call_command(*arguments)
+
+
 def report() -> None:
     """All that the database holds, as JSON."""
     from auditkit_django.log.tenants import known_tenants
@@ -142,7 +151,7 @@ if __name__ == "__main__":
     role, *rest = sys.argv[1:]
     if role in ("write", "die"):
         {"write": write, "die": die}[role](int(rest[0]))
-    elif role == "work":
-        work(*rest)
+    elif role in ("work", "command"):
+        {"work": work, "command": command}[role](*rest)
     else:
         {"migrate": migrate, "report": report, "pending": pending}[role]()

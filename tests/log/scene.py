@@ -1,4 +1,4 @@
-"""A scratch database and the processes of ``crowd.py`` that work on it."""
+"""A scratch database and the processes of ``crowd.py`` that work on it; ``environment`` is for all of them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Scene:
     name: str
     server: Server | None
     folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     outputs: list[Path] = field(default_factory=list)
 
@@ -106,7 +107,7 @@ class Scene:
 
     def _environment(self) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("AUDITKIT_", "CROWD_"))}
-        ours |= {"DJANGO_SETTINGS_MODULE": "tests.settings", "CROWD_NAME": self.name}
+        ours |= {"DJANGO_SETTINGS_MODULE": "tests.settings", "CROWD_NAME": self.name, **self.environment}
         if self.server is None:
             return {**ours, "CROWD_VENDOR": "sqlite"}
         return {
