@@ -36,6 +36,7 @@ FINDINGS: Final[Mapping[str, str]] = {
     "disclosure.mismatch": "the disclosed value is not the one that was recorded",
     "disclosure.malformed": "the disclosures cannot be read",
     "quarantine.mismatch": "a quarantined event is not the one that was put there",
+    "epoch.predecessor": "the log does not follow from the one before it, which a recovery closed",
     "checkpoint.malformed": "a stored checkpoint is not a signed note of a checkpoint",
     "checkpoint.signature": "a stored checkpoint is not signed by the log's key, or is another log's",
     "checkpoint.column": "a checkpoint's columns are not what its note and the entries say",
@@ -59,6 +60,8 @@ GAPS: Final[Mapping[str, str]] = {
     "check.unsigned": "there is no key to check the signatures of the checkpoints with",
     "check.unsealed": "there is a key and the log has no checkpoint",
     "check.revoked": "the key was revoked, and the next one has signed no checkpoint yet",
+    "check.lost": "entries that were signed are lost, and a recovery says so",
+    "check.epochs": "the tenant has older logs, closed in a recovery, which were not checked",
     "check.unguarded": "the guard knows nothing of the log: checkpoints that were dropped are not missed",
 }
 

@@ -19,13 +19,18 @@ QUARANTINED = "audit.event.quarantined"
 _NONCE_BYTES = 16
 
 
-def opening_event(tenant: str, *, log_id: str, origin: str, now: datetime) -> EventRow:
-    """The genesis event of a log, at seq 0. Its nonce makes two logs of one tenant differ from their first entry on."""
+def opening_event(
+    tenant: str, *, log_id: str, origin: str, now: datetime, facts: Mapping[str, object] | None = None
+) -> EventRow:
+    """
+    The genesis event of a log, at seq 0. Its nonce makes two logs of one tenant differ from their first entry on; ``facts`` are
+    what else its metadata says.
+    """
     return _own_event(
         tenant,
         OPENED,
         target=Target("log", log_id),
-        metadata={"nonce": os.urandom(_NONCE_BYTES).hex(), "origin": origin},
+        metadata={**(facts or {}), "nonce": os.urandom(_NONCE_BYTES).hex(), "origin": origin},
         now=now,
     )
 

@@ -27,7 +27,7 @@ from django.utils import timezone
 from auditkit_django.conf import settings
 from auditkit_django.crash import crash_point
 from auditkit_django.environment import is_test_run
-from auditkit_django.exceptions import MalformedError, SealError, VerificationError
+from auditkit_django.exceptions import GuardError, MalformedError, SealError, VerificationError
 from auditkit_django.ledger.checkpoint import Checkpoint as Sealed
 from auditkit_django.ledger.entry import ZERO_HASH, leaf_hash
 from auditkit_django.ledger.merkle import HASH_BYTES
@@ -36,6 +36,7 @@ from auditkit_django.ledger.ranges import CompactRange, Node
 from auditkit_django.log import chores, keys, signing
 from auditkit_django.log.generations import generations_of
 from auditkit_django.log.generations import signing as signing_generations
+from auditkit_django.log.halting import halt
 from auditkit_django.log.keys import Signer
 from auditkit_django.log.signing import SealGuard
 from auditkit_django.log.tree import HEIGHT, reader
@@ -98,7 +99,8 @@ def seal(
     Seal the newest log of ``tenant``: its new checkpoint, the one that stands where nothing is new, None without a log.
 
     Raises:
-        SealError: No signer is set, the guard refused, the entries are not the chain that they were, or a transaction is
+        GuardError: The guard refused: from now on the log is halted (:mod:`halting`).
+        SealError: No signer is set, the entries are not the chain that they were, or a transaction is
             open, whose rollback would leave a signature for entries that are not there.
     """
     if get_connection(using).in_atomic_block and not is_test_run():
@@ -113,9 +115,24 @@ def seal(
     try:
         with guard.alone(log.origin):
             log.refresh_from_db(using=using)
+            _check_not_behind(log, guard)
             return _sealed(log, signer=signer, guard=guard, using=using, clock=clock)
+    except GuardError:
+        # Not what was signed: what is appended to it now would be a second history under the same name.
+        halt(log, using=using)
+        raise
     except (MalformedError, VerificationError, LookupError, TypeError, ValueError, OSError, DatabaseError) as exc:
         raise SealError(f"seal: the log of tenant {tenant!r} was not sealed: {type(exc).__name__}: {exc}") from exc
+
+
+def _check_not_behind(log: Log, guard: SealGuard) -> None:
+    """Also where nothing would be signed: a backup may have been restored to where a checkpoint stands."""
+    signed = guard.last(log.origin)
+    if signed is not None and signed.size > log.size:
+        raise GuardError(
+            f"guard: got {log.size} entries of {log.origin}, but {signed.size} were signed: the log was cut off, or restored from"
+            " a backup: manage.py auditkit_recover"
+        )
 
 
 def _sealed(log: Log, *, signer: Signer, guard: SealGuard, using: str, clock: Callable[[], datetime]) -> Checkpoint:

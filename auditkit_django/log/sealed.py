@@ -23,6 +23,7 @@ from auditkit_django.ledger.checkpoint import parse_checkpoint
 from auditkit_django.ledger.note import VerifierKey, parse
 from auditkit_django.ledger.ranges import CompactRange, Node
 from auditkit_django.log import keys, signing
+from auditkit_django.log.epochs import known_recovery, lost
 from auditkit_django.log.findings import Finding
 from auditkit_django.log.keyring import Keyring, keyring_of
 from auditkit_django.log.keys import Signer
@@ -78,6 +79,10 @@ def check(log: Log, seals: Seals, *, using: str = DEFAULT_DB_ALIAS) -> Iterator[
     held = list(_held(log, seals, ring))
     yield from (one for one in held if isinstance(one, Finding))
     kept = [*(one.checkpoint for one in signed), *(one for one in held if isinstance(one, Sealed))]
+    recovery = known_recovery(log, seals.guard, using=using)
+    if recovery is not None and any(size < one.size <= recovery.signed.size for one in kept):
+        yield lost(recovery)
+        kept = [one for one in kept if not size < one.size <= recovery.signed.size]
     found = dict(one for one in tiles if not isinstance(one, Finding))
     yield from _Tree(log=log, size=size, tiles=found, tiles_until=tiles_until, using=using).check(good, kept)
 

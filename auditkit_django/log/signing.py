@@ -14,7 +14,7 @@ import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -33,10 +33,14 @@ Prover = Callable[[int], Sequence[bytes]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """What was signed last for a log, and by the key of which generation."""
+    """
+    What was signed last for a log, and by the key of which generation. ``successor`` is the origin of the log that came after
+    it in a recovery: nothing is signed for this one any more.
+    """
 
     checkpoint: Checkpoint
     generation: int = 0
+    successor: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +65,12 @@ class SealGuard:
             value = json.loads(self._file(origin).read_text())
             size, root = value["size"], b64decode(value["root"], validate=True)
             # A memory from before the first rotation names no generation.
-            generation = value.get("generation", 0)
-            if value["origin"] != origin or not _is_count(size) or not is_hash(root) or not _is_count(generation):
+            generation, successor = value.get("generation", 0), value.get("successor")
+            is_one = _is_count(size) and is_hash(root) and _is_count(generation) and isinstance(successor, str | None)
+            if value["origin"] != origin or not is_one:
                 raise ValueError(f"got {value!r:.200}, wanted origin, size and root of a checkpoint of {origin}")
-            return Signed(checkpoint=Checkpoint(origin=origin, size=size, root=root), generation=generation)
+            checkpoint = Checkpoint(origin=origin, size=size, root=root)
+            return Signed(checkpoint=checkpoint, generation=generation, successor=successor)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
@@ -106,11 +112,18 @@ class SealGuard:
             self._remember(signed)
         yield
 
+    def end(self, signed: Signed, *, successor: str | None) -> None:
+        """
+        Remember that nothing is signed any more after ``signed``, the last that is known of its log, and which log comes after
+        it; with None, that there is none and the log goes on. To be called :meth:`alone`.
+        """
+        self._remember(replace(signed, successor=successor))
+
     def _remember(self, signed: Signed) -> None:
         checkpoint = signed.checkpoint
         root = b64encode(checkpoint.root).decode()
         value = {"origin": checkpoint.origin, "size": checkpoint.size, "root": root, "generation": signed.generation}
-        text = json.dumps(value)
+        text = json.dumps(value | ({"successor": signed.successor} if signed.successor is not None else {}))
         file = self._file(checkpoint.origin)
         beside = file.with_suffix(".new")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -139,6 +152,13 @@ def guard() -> SealGuard:
     return SealGuard(folder=Path(f"{settings.KEY_FILE}.signed"))
 
 
+def guard_or_none() -> SealGuard | None:
+    """The guard of this project; None where nothing is sealed, or where it is not known what was."""
+    if settings.SEAL_GUARD_DIR is None and settings.KEY_FILE is None:
+        return None
+    return guard()
+
+
 def signed_note(
     checkpoint: Checkpoint,
     *,
@@ -165,6 +185,8 @@ def signed_note(
 
 def _check_follows(last: Signed, signed: Signed, prove: Prover) -> None:
     before, checkpoint = last.checkpoint, signed.checkpoint
+    if last.successor is not None:
+        raise GuardError(f"guard: the log {before.origin} was closed in a recovery: {last.successor} came after it")
     if before.origin != checkpoint.origin or checkpoint.size < before.size:
         raise GuardError(
             f"guard: got {checkpoint.size} entries of {checkpoint.origin}, but {before.size} were signed: the log was cut off,"

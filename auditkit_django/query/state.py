@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import Subquery
+
 from auditkit_django.models import Checkpoint, Event, Log, Pending
 
 PENDING_CAP = 1000
@@ -29,7 +31,9 @@ class LogState:
 
 def newest_checkpoint(tenant: str) -> Checkpoint | None:
     """The newest signed checkpoint of the tenant's newest log; None where it was never sealed."""
-    return Checkpoint.objects.filter(tenant=tenant).order_by("-epoch", "-size").first()
+    newest = Log.objects.filter(tenant=tenant).order_by("-epoch").values("epoch")[:1]
+    # Of the newest log alone: after a recovery the old one's says nothing of what is appended now.
+    return Checkpoint.objects.filter(tenant=tenant, epoch=Subquery(newest)).order_by("-size").first()
 
 
 def log_state(tenant: str) -> LogState | None:

@@ -139,6 +139,21 @@ def report() -> None:
     print(json.dumps(found))
 
 
+def grow(tenant: str, *commands: str) -> None:
+    """Two events more, a worker's round, and commands; then what waits and the states of the tenant's logs, as JSON."""
+    from django.core.management import call_command
+
+    from auditkit_django.models import Log, Pending
+
+    for _ in range(2):
+        os.write(2, f"{_one_act(tenant)}\n".encode())
+    call_command("auditkit_worker", "--once", stdout=sys.stderr)
+    for command in commands:
+        call_command(command, "--tenant", tenant, stdout=sys.stderr)
+    states = Log.objects.filter(tenant=tenant).order_by("epoch").values_list("state", flat=True)
+    print(json.dumps({"pending": Pending.objects.count(), "states": list(states)}))
+
+
 def pending() -> None:
     """How many events wait."""
     from auditkit_django.models import Pending
@@ -151,7 +166,7 @@ if __name__ == "__main__":
     role, *rest = sys.argv[1:]
     if role in ("write", "die"):
         {"write": write, "die": die}[role](int(rest[0]))
-    elif role in ("work", "command"):
-        {"work": work, "command": command}[role](*rest)
+    elif role in ("work", "command", "grow"):
+        {"work": work, "command": command, "grow": grow}[role](*rest)
     else:
         {"migrate": migrate, "report": report, "pending": pending}[role]()

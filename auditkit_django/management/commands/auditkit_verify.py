@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from auditkit_django.exceptions import UnknownTenantError
-from auditkit_django.log.findings import EXIT_CODES, VerifyReport
+from auditkit_django.log.findings import EXIT_CODES, Finding, VerifyReport
 from auditkit_django.log.tenants import known_tenants
 from auditkit_django.log.verify import Walk, verify
+from auditkit_django.models import Log
 
 
 class Command(BaseCommand):
@@ -44,9 +46,10 @@ class Command(BaseCommand):
         tenants = options["tenant"] or known_tenants(using=options["database"])
         reports: list[VerifyReport] = []
         codes: list[int] = []
-        for tenant in tenants:
+        for tenant, epoch, is_newest in _logs_of(tenants, using=options["database"]):
             try:
-                report = self._verify(tenant, options)
+                # A place is kept in the newest log: those before it do not grow.
+                report = self._verify(tenant, epoch, options["state"] if is_newest else None, options)
             except UnknownTenantError as exc:
                 self.stderr.write(str(exc))
                 codes.append(EXIT_CODES["INCOMPLETE"])
@@ -62,8 +65,7 @@ class Command(BaseCommand):
         if worst:
             sys.exit(worst)
 
-    def _verify(self, tenant: str, options: dict[str, Any]) -> VerifyReport:
-        state: Path | None = options["state"]
+    def _verify(self, tenant: str, epoch: int | None, state: Path | None, options: dict[str, Any]) -> VerifyReport:
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
@@ -74,6 +76,7 @@ class Command(BaseCommand):
                 progress=lambda done, size: bar.update(task, completed=done, total=max(size, 1)),
                 resume=_load(state, tenant),
                 checkpoint=(lambda walk: _save(state, tenant, walk)) if state is not None else None,
+                epoch=epoch,
                 using=options["database"],
             )
         if state is not None:
@@ -81,16 +84,32 @@ class Command(BaseCommand):
         return report
 
     def _print(self, report: VerifyReport) -> None:
+        epoch = f" (epoch {report.epoch})" if report.epoch else ""
         style = self.style.SUCCESS if report.is_valid else self.style.ERROR
         self.stdout.write(
-            f"{report.tenant}: {style(report.verdict)}, {report.checked} of {report.size} entries checked,"
+            f"{report.tenant}{epoch}: {style(report.verdict)}, {report.checked} of {report.size} entries checked,"
             f" {report.pending} pending"
         )
         for finding in (*report.findings, *report.gaps):
-            place = f"seq {finding.seq}" if finding.seq is not None else f"event {finding.event_id}"
-            self.stdout.write(f"  {finding.code} at {place}: {finding.message}")
+            self.stdout.write(f"  {finding.code}{_place(finding)}: {finding.message}")
         if report.omitted:
             self.stdout.write(f"  … and {report.omitted} more findings")
+
+
+def _place(finding: Finding) -> str:
+    if finding.seq is not None:
+        return f" at seq {finding.seq}"
+    return f" at event {finding.event_id}" if finding.event_id is not None else ""
+
+
+def _logs_of(tenants: Iterable[str], *, using: str) -> Iterator[tuple[str, int | None, bool]]:
+    """
+    Each tenant with the epochs of its logs, oldest first, and whether it is the newest; with None where there are not several.
+    """
+    for tenant in tenants:
+        epochs = list(Log.objects.using(using).filter(tenant=tenant).order_by("epoch").values_list("epoch", flat=True))
+        several: list[int | None] = list(epochs) if len(epochs) > 1 else [None]
+        yield from ((tenant, epoch, epoch == several[-1]) for epoch in several)
 
 
 def _load(state: Path | None, tenant: str) -> Walk | None:
