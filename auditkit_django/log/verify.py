@@ -165,7 +165,7 @@ def _check_seals(log: Log, seals: Seals, *, using: str) -> Iterator[Finding]:
     """Step 7. A note of an older log of the tenant is held against that."""
     older = Log.objects.using(using).filter(tenant=log.tenant, epoch__lt=log.epoch)
     by_origin = {one.origin: one for one in older} if log.epoch and seals.since else {}
-    named = {note: note.partition("\n")[0] for note in seals.since}
+    named = {note: note.partition("\n")[0] for note in seals.since}  # The first line of a checkpoint is its origin.
     yield from check_seals(
         log, replace(seals, since=[note for note, origin in named.items() if origin not in by_origin]), using=using
     )
