@@ -408,5 +408,9 @@ INTERNAL: tuple[Action, ...] = (
          "Key that signs for the log revoked, as stolen or lost; since when and why in metadata",
          "The key that signed for the log was revoked[: {metadata.reason}]",
          "CC6.1 CC7.3 | A.8.24 | 312(a)(2)(iv) | 10.3.2 | AU-10"),
+    _row("audit.log.heartbeat", "audit", "info", "3004/99", "configuration: info",
+         "Nothing was appended to the log for a day; since when in metadata",
+         "Nothing was recorded[ since {metadata.idle_since}]",
+         "CC7.2 | A.8.15 | 312(b) | 10.7.2 | AU-5"),
 )
 # fmt: on

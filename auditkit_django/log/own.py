@@ -1,4 +1,4 @@
-"""Events that a log records about itself: its opening, what it had to put in quarantine, and the keys that sign for it."""
+"""Events that a log records about itself: its opening, its quarantine, the keys that sign for it, and silence."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from auditkit_django.log.rows import EventRow, row_digest
 
 OPENED = "audit.log.opened"
 QUARANTINED = "audit.event.quarantined"
+HEARTBEAT = "audit.log.heartbeat"
 _NONCE_BYTES = 16
 
 
@@ -58,6 +59,12 @@ def revocation_event(
     """The key ``old`` says nothing any more ``since`` then, and ``new``, of ``generation``, took over."""
     metadata = {"generation": generation, "old": old, "new": new, "reason": reason[:500], "since": format_time(since)}
     return _own_event(tenant, REVOKED, target=Target("log", origin[-36:]), metadata=metadata, now=now)
+
+
+def heartbeat_event(tenant: str, *, origin: str, idle_since: datetime, now: datetime) -> EventRow:
+    """Nothing was appended to the log ``idle_since`` then."""
+    metadata = {"idle_since": format_time(idle_since)}
+    return _own_event(tenant, HEARTBEAT, target=Target("log", origin[-36:]), metadata=metadata, now=now)
 
 
 def _own_event(
