@@ -134,17 +134,26 @@ def read_key_file(path: Path) -> bytes:
     The master secret in ``path``, 32 bytes.
 
     Raises:
-        SealError: It is not there, others may read it, it is no key file, or it is what ``SECRET_KEY`` gives away.
+        SealError: It is not there, others may read it, it is somebody else's, it is no key file, or it is what ``SECRET_KEY``
+            gives away.
     """
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        lines = path.read_text().splitlines()
+        with path.open() as file:
+            # Of what was opened, not of what the name leads to by now.
+            status = os.fstat(file.fileno())
+            lines = file.read().splitlines()
     except OSError as exc:
         raise SealError(
             f"key file: {path} cannot be read ({exc.strerror}); manage.py auditkit_keys init makes one"
         ) from exc
     except UnicodeDecodeError as exc:
         raise SealError(f"key file: {path} is none, wanted what manage.py auditkit_keys init makes") from exc
+    mode = stat.S_IMODE(status.st_mode)
+    # Whoever owns the file could put another secret there. Root may read it for whom it belongs to.
+    if hasattr(os, "geteuid") and os.geteuid() not in (0, status.st_uid):
+        raise SealError(
+            f"key file: {path} belongs to the user {status.st_uid}, wanted the one who runs this, {os.geteuid()}"
+        )
     if mode & 0o077:
         raise SealError(f"key file: {path} has mode {mode:04o}, wanted 0600: nobody but its owner may read it")
     try:

@@ -20,12 +20,13 @@ from auditkit_django.crash import crash_point
 from auditkit_django.exceptions import SealError
 from auditkit_django.ledger.note import format_vkey
 from auditkit_django.log import keys
+from auditkit_django.log.checkpoints import newest
 from auditkit_django.log.control import append_control, locked_log, refuse_open_transaction
 from auditkit_django.log.generations import generations_of, unconfirmed
 from auditkit_django.log.keys import Signer
 from auditkit_django.log.own import revocation_event, rotation_event
 from auditkit_django.log.rows import EventRow
-from auditkit_django.log.seal import newest, seal
+from auditkit_django.log.seal import seal
 from auditkit_django.log.signing import SealGuard
 from auditkit_django.models import KeyGeneration, Log
 

@@ -34,6 +34,7 @@ from auditkit_django.ledger.merkle import HASH_BYTES
 from auditkit_django.ledger.proofs import Reader, prove_consistency
 from auditkit_django.ledger.ranges import CompactRange, Node
 from auditkit_django.log import chores, keys, signing
+from auditkit_django.log.checkpoints import newest, sealed_at
 from auditkit_django.log.generations import generations_of
 from auditkit_django.log.generations import signing as signing_generations
 from auditkit_django.log.halting import halt
@@ -66,12 +67,6 @@ def _chore(using: str) -> bool:
     return False
 
 
-def newest(log: Log, *, using: str = DEFAULT_DB_ALIAS) -> Checkpoint | None:
-    """The newest checkpoint of ``log``; None where it was never sealed."""
-    rows = Checkpoint.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch)
-    return rows.order_by("-size").first()
-
-
 def compact_range(checkpoint: Checkpoint | None) -> CompactRange:
     """The compact range that ``checkpoint`` keeps."""
     if checkpoint is None:
@@ -81,10 +76,15 @@ def compact_range(checkpoint: Checkpoint | None) -> CompactRange:
 
 
 def is_due(log: Log, last: Checkpoint | None, *, now: datetime) -> bool:
-    """Whether ``log`` is to be sealed: enough is new, or something is and the last checkpoint is old enough."""
+    """
+    Whether ``log`` is to be sealed: enough is new, or something is and the last checkpoint is old enough. One of the future, of
+    a clock that went back or of somebody's hand, keeps no log from its seal.
+    """
     if last is None or log.size - last.size >= settings.SEAL_EVENTS:
         return True
-    return now - last.sealed_at >= timedelta(seconds=settings.SEAL_INTERVAL) and log.size > last.size
+    at = sealed_at(last)
+    is_old = at is None or at > now or now - at >= timedelta(seconds=settings.SEAL_INTERVAL)
+    return is_old and log.size > last.size
 
 
 def seal(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Subquery
-
+from auditkit_django.log.checkpoints import newest, sealed_at
 from auditkit_django.models import Checkpoint, Event, Log, Pending
 
 PENDING_CAP = 1000
@@ -31,9 +30,9 @@ class LogState:
 
 def newest_checkpoint(tenant: str) -> Checkpoint | None:
     """The newest signed checkpoint of the tenant's newest log; None where it was never sealed."""
-    newest = Log.objects.filter(tenant=tenant).order_by("-epoch").values("epoch")[:1]
     # Of the newest log alone: after a recovery the old one's says nothing of what is appended now.
-    return Checkpoint.objects.filter(tenant=tenant, epoch=Subquery(newest)).order_by("-size").first()
+    log = Log.objects.filter(tenant=tenant).order_by("-epoch").first()
+    return newest(log) if log is not None else None
 
 
 def log_state(tenant: str) -> LogState | None:
@@ -45,7 +44,7 @@ def log_state(tenant: str) -> LogState | None:
         return None
     oldest = pointers.order_by("id").first() if pending else None
     event = Event.objects.filter(tenant=tenant, id=oldest.event_id).first() if oldest is not None else None
-    checkpoint = newest_checkpoint(tenant)
+    checkpoint = newest(log) if log is not None else None
     return LogState(
         tenant=tenant,
         origin=log.origin if log is not None else "",
@@ -56,5 +55,5 @@ def log_state(tenant: str) -> LogState | None:
         verified_size=log.verified_size if log is not None else None,
         verdict=log.verdict if log is not None else "",
         sealed_size=checkpoint.size if checkpoint is not None else 0,
-        sealed_at=checkpoint.sealed_at if checkpoint is not None else None,
+        sealed_at=sealed_at(checkpoint) if checkpoint is not None else None,
     )

@@ -12,9 +12,10 @@ from django.db import connection
 from auditkit_django import auditlog
 from auditkit_django.exceptions import AppendError
 from auditkit_django.log import heartbeat
+from auditkit_django.log.checkpoints import newest
 from auditkit_django.log.heartbeat import beat_due
 from auditkit_django.log.keys import SecretSigner
-from auditkit_django.log.seal import newest, seal, seal_due
+from auditkit_django.log.seal import seal, seal_due
 from auditkit_django.log.signing import SealGuard
 from auditkit_django.log.worker import Worker
 from auditkit_django.models import Entry, Event, Log

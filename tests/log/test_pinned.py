@@ -11,9 +11,10 @@ from django.core.management import CommandError, call_command
 
 from auditkit_django import auditlog
 from auditkit_django.ledger.note import format_vkey
+from auditkit_django.log.checkpoints import newest
 from auditkit_django.log.keys import SecretSigner
 from auditkit_django.log.rotate import rotate
-from auditkit_django.log.seal import newest, seal
+from auditkit_django.log.seal import seal
 from auditkit_django.models import Log
 from auditkit_django.testing import append_now
 

@@ -20,12 +20,13 @@ from auditkit_django.ledger.checkpoint import Checkpoint as Sealed
 from auditkit_django.ledger.checkpoint import format_checkpoint
 from auditkit_django.ledger.note import format_vkey, sign, signed
 from auditkit_django.log import halting
+from auditkit_django.log.checkpoints import newest
 from auditkit_django.log.epochs import recovery_of
 from auditkit_django.log.halting import halt_behind
 from auditkit_django.log.keys import SecretSigner
 from auditkit_django.log.recover import plan, recover
 from auditkit_django.log.rotate import rotate
-from auditkit_django.log.seal import newest, seal, seal_due
+from auditkit_django.log.seal import seal, seal_due
 from auditkit_django.log.signing import SealGuard
 from auditkit_django.log.worker import Worker
 from auditkit_django.models import Checkpoint, Entry, Event, KeyGeneration, Log, Pending, Tile

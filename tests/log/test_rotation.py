@@ -20,10 +20,11 @@ from auditkit_django.ledger.checkpoint import open_checkpoint, parse_checkpoint
 from auditkit_django.ledger.note import ED25519, VerifierKey, format_vkey, parse, parse_vkey
 from auditkit_django.ledger.trust import Rotation, TrustedKey, follow, open_trusted
 from auditkit_django.log import prove
+from auditkit_django.log.checkpoints import newest
 from auditkit_django.log.generations import trusted_keys
 from auditkit_django.log.keys import SecretSigner, verifier_key
 from auditkit_django.log.rotate import revoke, rotate
-from auditkit_django.log.seal import newest, seal
+from auditkit_django.log.seal import seal
 from auditkit_django.log.signing import SealGuard, signed_note
 from auditkit_django.models import Checkpoint, Entry, Event, KeyGeneration, Log
 from auditkit_django.testing import append_now, guards_lifted

@@ -17,11 +17,11 @@ from django.utils.timezone import is_aware
 from auditkit_django.conf import settings
 from auditkit_django.exceptions import AuditkitError, SealError
 from auditkit_django.ledger.note import format_vkey
+from auditkit_django.log.checkpoints import newest
 from auditkit_django.log.generations import trusted_keys
 from auditkit_django.log.keys import Signer, create_key_file, signer
 from auditkit_django.log.prove import rotations
 from auditkit_django.log.rotate import revoke, rotate
-from auditkit_django.log.seal import newest
 from auditkit_django.models import Log
 
 
