@@ -146,6 +146,8 @@ class Log(models.Model):
 
     class State(models.TextChoices):
         OPEN = "open", _("open")
+        #: It is shorter than what was signed: nothing is appended until somebody decides (``auditkit_recover``).
+        HALTED = "halted", _("halted")
         CLOSED = "closed", _("closed")
 
     id = models.UUIDField(primary_key=True, editable=False)
@@ -311,6 +313,32 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tenant} {self.publisher}"
+
+
+class KeyGeneration(AppendOnlyModel):
+    """
+    The key that signs for a log from its entry at ``seq`` on, which says so. The first, generation 0, has no row.
+
+    ``verifier_key`` is the line that stands for it; ``is_revocation`` says that the key before was revoked.
+    """
+
+    pk = models.CompositePrimaryKey("tenant", "epoch", "generation")
+    tenant = models.CharField(_("tenant"), max_length=MAX_TENANT, editable=False)
+    epoch = models.IntegerField(_("epoch"), editable=False)
+    generation = models.IntegerField(_("generation"), editable=False)
+    seq = models.BigIntegerField(_("seq"), editable=False)
+    verifier_key = models.CharField(_("verifier key"), max_length=400, editable=False)
+    is_revocation = models.BooleanField(_("is revocation"), editable=False)
+
+    objects: ClassVar[models.Manager[KeyGeneration]] = AppendOnlyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("key generation")
+        verbose_name_plural = _("key generations")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.tenant} key {self.generation} from #{self.seq}"
 
 
 class RepeatedRead(models.Model):

@@ -1,6 +1,6 @@
 """
-Events that a log records about itself: its opening, and what it had to put in quarantine. And one about other logs: that
-they were sealed, in the log of checkpoints.
+Events that a log records about itself: its opening, its quarantine, the keys that sign for it, what was erased and pruned, and
+silence. And one about other logs: that they were sealed, in the log of checkpoints.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from auditkit_django import actions
 from auditkit_django.drafts import SYSTEM, Actor, Target
 from auditkit_django.ledger.checkpoint import Checkpoint
 from auditkit_django.ledger.disclosure import SALT_BYTES, join, make
+from auditkit_django.ledger.entry import format_time
+from auditkit_django.ledger.trust import REVOKED, ROTATED
 from auditkit_django.log.identity import new_id
 from auditkit_django.log.rows import EventRow, row_digest
 
@@ -24,21 +26,27 @@ QUARANTINED = "audit.event.quarantined"
 ERASED = "audit.subject.erased"
 PURGED = "audit.events.purged"
 SEALED = "audit.checkpoint.sealed"
+HEARTBEAT = "audit.log.heartbeat"
 RETENTION_CHANGED = "audit.retention.changed"
 #: What only the log may say, for verification believes it.
-RESERVED = frozenset({OPENED, QUARANTINED, ERASED, PURGED, SEALED})
+RESERVED = frozenset({OPENED, QUARANTINED, ERASED, PURGED, SEALED, HEARTBEAT, ROTATED, REVOKED})
 #: Events whose targets and metadata later verifications read: these are never erased, and go only with the whole log's past.
 CONTROL_CATEGORY = "audit"
 _NONCE_BYTES = 16
 
 
-def opening_event(tenant: str, *, log_id: str, origin: str, now: datetime) -> EventRow:
-    """The genesis event of a log, at seq 0. Its nonce makes two logs of one tenant differ from their first entry on."""
+def opening_event(
+    tenant: str, *, log_id: str, origin: str, now: datetime, facts: Mapping[str, object] | None = None
+) -> EventRow:
+    """
+    The genesis event of a log, at seq 0. Its nonce makes two logs of one tenant differ from their first entry on; ``facts`` are
+    what else its metadata says.
+    """
     return own_event(
         tenant,
         OPENED,
         target=Target("log", log_id),
-        metadata={"nonce": os.urandom(_NONCE_BYTES).hex(), "origin": origin},
+        metadata={**(facts or {}), "nonce": os.urandom(_NONCE_BYTES).hex(), "origin": origin},
         now=now,
     )
 
@@ -69,6 +77,26 @@ def sealed_event(tenant: str, checkpoint: Checkpoint, *, id: UUID, log_id: str, 
         now=now,
         id=id,
     )
+
+
+def rotation_event(tenant: str, *, origin: str, generation: int, old: str, new: str, now: datetime) -> EventRow:
+    """The key ``old`` gave way to ``new``, of ``generation``; both are verifier keys as text."""
+    metadata = {"generation": generation, "old": old, "new": new}
+    return own_event(tenant, ROTATED, target=Target("log", origin[-36:]), metadata=metadata, now=now)
+
+
+def revocation_event(
+    tenant: str, *, origin: str, generation: int, old: str, new: str, reason: str, since: datetime, now: datetime
+) -> EventRow:
+    """The key ``old`` says nothing any more ``since`` then, and ``new``, of ``generation``, took over."""
+    metadata = {"generation": generation, "old": old, "new": new, "reason": reason[:500], "since": format_time(since)}
+    return own_event(tenant, REVOKED, target=Target("log", origin[-36:]), metadata=metadata, now=now)
+
+
+def heartbeat_event(tenant: str, *, origin: str, idle_since: datetime, now: datetime) -> EventRow:
+    """Nothing was appended to the log ``idle_since`` then."""
+    metadata = {"idle_since": format_time(idle_since)}
+    return own_event(tenant, HEARTBEAT, target=Target("log", origin[-36:]), metadata=metadata, now=now)
 
 
 def own_event(

@@ -32,11 +32,11 @@ from auditkit_django.ledger.entry import format_time, parse
 from auditkit_django.ledger.ranges import CompactRange
 from auditkit_django.log import meta
 from auditkit_django.log.adding import add_own, locked_head, refuse_open_transaction
+from auditkit_django.log.checkpoints import newest
 from auditkit_django.log.holds import refuse_held
 from auditkit_django.log.licences import ANY, Purge, licences_of
 from auditkit_django.log.own import PURGED, QUARANTINED, own_event
 from auditkit_django.log.rows import ENTRY_TABLE, EVENT_TABLE
-from auditkit_django.log.seal import newest
 from auditkit_django.log.tree import HEIGHT
 from auditkit_django.models import Checkpoint, Entry, Event, Log, Publication, Tile
 from auditkit_django.sql.guards import permitted

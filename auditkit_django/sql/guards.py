@@ -43,6 +43,7 @@ GUARDED: tuple[Guarded, ...] = (
     Guarded(table="auditkit_django_tile", keys=(("tenant", "epoch", "level", "number"),)),
     Guarded(table="auditkit_django_checkpoint", keys=(("tenant", "epoch", "size"),)),
     Guarded(table="auditkit_django_publication", keys=(("tenant", "epoch", "size", "publisher"),)),
+    Guarded(table="auditkit_django_keygeneration", keys=(("tenant", "epoch", "generation"),)),
     Guarded(table="auditkit_django_log", keys=(("id",), ("tenant", "epoch")), may_update=True),
 )
 

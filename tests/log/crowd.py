@@ -37,6 +37,8 @@ def _setup() -> None:
     batch = int(os.environ.get("CROWD_APPEND_BATCH", "20"))
     settings.AUDITKIT = {**settings.AUDITKIT, "APPEND": append, "APPEND_BATCH": batch, "WORKER_POLL_SECONDS": 0.02}
     settings.AUDITKIT |= json.loads(os.environ.get("CROWD_AUDITKIT", "{}"))
+    if "CROWD_KEY" in os.environ:
+        settings.AUDITKIT = {**settings.AUDITKIT, "KEY_FILE": os.environ["CROWD_KEY"]}
     django.setup()
     signal.signal(signal.SIGTERM, lambda *_: _stopping.set())
 
@@ -191,6 +193,21 @@ def fill(tenant: str, count: int) -> None:
         seal(tenant)
 
 
+def grow(tenant: str, *commands: str) -> None:
+    """Two events more, a worker's round, and commands; then what waits and the states of the tenant's logs, as JSON."""
+    from django.core.management import call_command
+
+    from auditkit_django.models import Log, Pending
+
+    for _ in range(2):
+        os.write(2, f"{_one_act(tenant)}\n".encode())
+    call_command("auditkit_worker", "--once", stdout=sys.stderr)
+    for command in commands:
+        call_command(command, "--tenant", tenant, stdout=sys.stderr)
+    states = Log.objects.filter(tenant=tenant).order_by("epoch").values_list("state", flat=True)
+    print(json.dumps({"pending": Pending.objects.count(), "states": list(states)}))
+
+
 def pending() -> None:
     """How many events wait."""
     from auditkit_django.models import Pending
@@ -203,8 +220,8 @@ if __name__ == "__main__":
     role, *rest = sys.argv[1:]
     if role in ("write", "die"):
         {"write": write, "die": die}[role](int(rest[0]))
-    elif role in ("work", "command", "publish"):
-        {"work": work, "command": command, "publish": publish}[role](*rest)
+    elif role in ("work", "command", "publish", "grow"):
+        {"work": work, "command": command, "publish": publish, "grow": grow}[role](*rest)
     elif role == "fill":
         fill(rest[0], int(rest[1]))
     else:
