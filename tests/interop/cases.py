@@ -24,7 +24,7 @@ from auditkit_django.ledger.proofs import verify_consistency, verify_inclusion
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """
-    One question. ``kind`` is ``checkpoint``, ``inclusion``, ``consistency`` (from ``old``) or ``tiles`` (those of the entries from
+    One question. ``kind`` is ``checkpoint``, ``inclusion``, ``consistency`` (from ``old``) or ``tiles`` (of the entries from
     ``first`` on).
     """
 

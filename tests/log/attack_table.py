@@ -149,8 +149,8 @@ def rewrite(start: int, *, change: bool = True, shift: timedelta = timedelta(0))
     set_head(TENANT)
 
 
-def resign(signer: Signer) -> None:
-    """Make every checkpoint anew, for the entries that are there now."""
+def refit(*columns: str, signer: Signer = STRANGER) -> None:
+    """Make ``columns`` of every checkpoint anew, for the entries that are there now."""
     origin = Log.objects.get(tenant=TENANT).origin
     for row in list(Checkpoint.objects.filter(tenant=TENANT)):
         leaves = Entry.objects.filter(tenant=TENANT, seq__lt=row.size).order_by("seq")
@@ -159,8 +159,22 @@ def resign(signer: Signer) -> None:
         text = format_checkpoint(Sealed(origin=origin, size=row.size, root=tree.root()))
         key = signer.verifier_key(origin, 0)
         line = notes.sign(text, key=key, signer=lambda message: signer.sign(origin, 0, message))
+        made = {"root": tree.root(), "hashes": b"".join(tree.hashes), "note": notes.signed(text, [line])}
         place = {"tenant": TENANT, "size": row.size}
-        update(Checkpoint, place, root=tree.root(), hashes=b"".join(tree.hashes), note=notes.signed(text, [line]))
+        update(Checkpoint, place, **{column: made[column] for column in columns})
+
+
+def resign(signer: Signer) -> None:
+    """Make every checkpoint anew, signed by ``signer``."""
+    refit("root", "hashes", "note", signer=signer)
+
+
+def _rewrite_and_refit(start: int, *columns: str) -> Callable[[Stage], None]:
+    def attack(stage: Stage) -> None:
+        rewrite(start)
+        refit(*columns)
+
+    return attack
 
 
 def cut(size: int) -> None:
@@ -332,7 +346,8 @@ TABLE: Final = (
     ),
     _row("T4", "cut what came after the newest checkpoint, set the head", _after_the_last_seal(lambda: cut(61)), _NONE),
     _row("T5", "rewrite from 10 on without the key, keep the checkpoints", lambda stage: rewrite(10), _SIGNED),
-    _row("T5", "rewrite everything without the key, keep the checkpoints", lambda stage: rewrite(1), _SIGNED),
+    _row("T5", "rewrite everything, keep the notes and roots alone", _rewrite_and_refit(1, "hashes"), _SIGNED),
+    _row("T5", "rewrite everything, keep the notes alone", _rewrite_and_refit(1, "root", "hashes"), _SIGNED),
     _row("T5", "rewrite from 10 on, drop all checkpoints", _never_sealed, "missed gap found found found"),
     _row("T5", "rewrite from 10 on, sign with another key", _with_another_key, _SIGNED),
     _row("T6", "rewrite from 10 on with the real key", _with_the_real_key(10), "missed missed found found found"),

@@ -84,7 +84,8 @@ def test_a_folder_grows_with_its_log_and_what_is_full_is_never_touched_again(fol
         after = Directory(folder).files()
         for path, found in before.items():
             if path == "checkpoint":
-                assert after[path] != found
+                # Another file in its place: nobody reads half of it.
+                assert after[path][0] != found[0]
             elif ".p/" in path:
                 # A partial tile stays, for readers of its checkpoint, until the full one is there.
                 full = path.partition(".p/")[0]
