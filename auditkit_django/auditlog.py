@@ -8,7 +8,7 @@ Every function is one line to the room that does it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Literal
@@ -19,6 +19,7 @@ from asgiref.sync import sync_to_async
 from auditkit_django.drafts import Actor, Change, Outcome, Severity, Target
 from auditkit_django.evidence.tables import export
 from auditkit_django.exceptions import MalformedError
+from auditkit_django.ledger.note import parse_vkey
 from auditkit_django.log.erase import Erasure, ErasureReport
 from auditkit_django.log.erase import erase as _erase
 from auditkit_django.log.verify import VerifyReport
@@ -203,16 +204,20 @@ def verify(
     tenant: object,
     *,
     max_entries: int | None = None,
-    since: str | None = None,
+    since: str | Sequence[str] | None = None,
+    keys: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> VerifyReport:
     """
     Check every entry and event of the tenant's log against each other; the report with its verdict and findings.
 
     ``max_entries`` limits the check to the newest; ``since`` is a signed note that was kept elsewhere, which the log must
-    extend; ``progress`` is called with (done, all) entries.
+    extend; ``keys`` are pinned verifier keys, in place of those of the settings; ``progress`` is called with (done, all)
+    entries.
 
     Raises:
+        MalformedError: A key is none.
         UnknownTenantError: There is no log of that tenant.
     """
-    return _verify(tenant_key(tenant), max_entries=max_entries, since=since, progress=progress)
+    pinned = [parse_vkey(key) for key in keys]
+    return _verify(tenant_key(tenant), max_entries=max_entries, since=since, keys=pinned, progress=progress)

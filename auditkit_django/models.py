@@ -146,6 +146,8 @@ class Log(models.Model):
 
     class State(models.TextChoices):
         OPEN = "open", _("open")
+        #: It is shorter than what was signed: nothing is appended until somebody decides (``auditkit_recover``).
+        HALTED = "halted", _("halted")
         CLOSED = "closed", _("closed")
 
     id = models.UUIDField(primary_key=True, editable=False)
@@ -260,6 +262,83 @@ class LegalHold(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tenant}: {self.reason}"
+
+
+class Publication(AppendOnlyModel):
+    """
+    Where a checkpoint was published, and what came back: ``receipt`` is a place, the cosignature lines of witnesses, or the
+    base64 of a timestamp response, as ``kind`` says.
+    """
+
+    pk = models.CompositePrimaryKey("tenant", "epoch", "size", "publisher")
+    tenant = models.CharField(_("tenant"), max_length=MAX_TENANT, editable=False)
+    epoch = models.IntegerField(_("epoch"), editable=False)
+    size = models.BigIntegerField(_("size"), editable=False)
+    publisher = models.CharField(_("publisher"), max_length=64, editable=False)
+    published_at = models.DateTimeField(_("published at"), editable=False)
+    kind = models.CharField(_("kind"), max_length=16, editable=False)
+    receipt = models.TextField(_("receipt"), editable=False)
+
+    objects: ClassVar[models.Manager[Publication]] = AppendOnlyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("publication")
+        verbose_name_plural = _("publications")
+        default_permissions = ("view",)
+        indexes: ClassVar = [
+            models.Index(fields=["tenant", "epoch", "publisher", "size"], name="auditkit_publication_newest")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant} @{self.size} {self.publisher}"
+
+
+class Delivery(models.Model):
+    """
+    How the delivery of one log's checkpoints to one publisher goes: ``attempts`` failed in a row, the next is not before
+    ``next_at``, and a process is at it until ``claimed_until``.
+    """
+
+    pk = models.CompositePrimaryKey("tenant", "epoch", "publisher")
+    tenant = models.CharField(max_length=MAX_TENANT, editable=False)
+    epoch = models.IntegerField(editable=False)
+    publisher = models.CharField(max_length=64, editable=False)
+    attempts = models.IntegerField(default=0, editable=False)
+    last_error = models.TextField(blank=True, default="", editable=False)
+    next_at = models.DateTimeField(null=True, editable=False)
+    claimed_until = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.tenant} {self.publisher}"
+
+
+class KeyGeneration(AppendOnlyModel):
+    """
+    The key that signs for a log from its entry at ``seq`` on, which says so. The first, generation 0, has no row.
+
+    ``verifier_key`` is the line that stands for it; ``is_revocation`` says that the key before was revoked.
+    """
+
+    pk = models.CompositePrimaryKey("tenant", "epoch", "generation")
+    tenant = models.CharField(_("tenant"), max_length=MAX_TENANT, editable=False)
+    epoch = models.IntegerField(_("epoch"), editable=False)
+    generation = models.IntegerField(_("generation"), editable=False)
+    seq = models.BigIntegerField(_("seq"), editable=False)
+    verifier_key = models.CharField(_("verifier key"), max_length=400, editable=False)
+    is_revocation = models.BooleanField(_("is revocation"), editable=False)
+
+    objects: ClassVar[models.Manager[KeyGeneration]] = AppendOnlyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("key generation")
+        verbose_name_plural = _("key generations")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.tenant} key {self.generation} from #{self.seq}"
 
 
 class RepeatedRead(models.Model):

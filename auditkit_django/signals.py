@@ -10,6 +10,9 @@ Signals we send. Receivers run in the process that caused them; a failing receiv
     after a pass of the appender committed. ``sender``: ``Log``; ``tenants`` (key to number of new entries).
 ``log_sealed``
     a checkpoint was written. ``sender``: ``Log``; ``tenant``, ``note`` (the signed note).
+``checkpoint_refused``
+    a publisher holds, or a witness has seen, another history of the log: an alarm. ``sender``: ``Log``; ``tenant``, ``size``,
+    ``publisher``, ``error``.
 ``verification_failed``
     a verification ended with findings. ``sender``: ``Log``; ``report``.
 """
@@ -22,4 +25,5 @@ event_recorded = Signal()
 event_lost = Signal()
 events_appended = Signal()
 log_sealed = Signal()
+checkpoint_refused = Signal()
 verification_failed = Signal()

@@ -236,7 +236,7 @@ def test_a_tracked_model_whose_rows_the_database_deletes_is_named(monkeypatch: p
         ({"*": 0}, ["auditkit.E002"]),
         (["auth"], ["auditkit.E002"]),
         ("nowhere.policy", ["auditkit.E003"]),
-        ({"*": 365, "acces": 30}, ["auditkit.W012"]),
+        ({"*": 365, "acces": 30}, ["auditkit.W013"]),
     ],
 )
 def test_a_retention_policy_is_checked(settings: Any, policy: Any, found: list[str]) -> None:

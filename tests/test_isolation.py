@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.core import mail
 from django.core.management import CommandError, call_command
 from django.test import Client
 
@@ -18,6 +19,8 @@ from auditkit_django.drafts import Actor, Target
 from auditkit_django.log.keys import SecretSigner
 from auditkit_django.log.seal import seal
 from auditkit_django.models import Event, Log
+from auditkit_django.publishing.configured import destination
+from auditkit_django.publishing.run import publish
 from auditkit_django.testing import append_now
 
 if TYPE_CHECKING:
@@ -262,3 +265,31 @@ def test_exported_tiles_hold_one_tenants_log_and_its_folder_takes_no_other(
     with pytest.raises(CommandError, match="the checkpoint is none of this log"):
         call_command("auditkit_export", str(tmp_path / "globex"), tenant=str(acme.pk), format="tiles")
     assert content("globex") == before
+
+
+# What leaves the house
+
+
+def test_a_note_is_mailed_to_the_people_of_its_own_tenant_alone(
+    acme: Organization, globex: Organization, secret_event: UUID, settings: SettingsWrapper, tmp_path: Path
+) -> None:
+    owners = {str(acme.pk): "ada@acme.example", str(globex.pk): "grace@globex.example"}
+    backend = "auditkit_django.publishing.mail.MailPublisher"
+    settings.AUDITKIT = {
+        **settings.AUDITKIT,
+        "SIGNER": SecretSigner(bytes(32)),
+        "SEAL_GUARD_DIR": str(tmp_path),
+        "PUBLISHERS": {"mail": {"BACKEND": backend, "OPTIONS": {"recipients": lambda tenant: [owners[tenant]]}}},
+    }
+    notes = {owners[tenant]: seal(tenant) for tenant in owners}
+    assert len(list(publish(destination("mail")))) == 2
+    assert sorted(message.to for message in mail.outbox) == sorted([owner] for owner in owners.values())
+    origins = {owners[log.tenant]: log.origin for log in Log.objects.all()}
+    for message in mail.outbox:
+        [owner] = message.to
+        text = message.message().as_string()
+        [part] = [one for one in message.message().walk() if one.get_filename()]
+        assert part.get_payload(decode=True) == notes[owner].note.encode()  # type: ignore[union-attr]
+        assert origins[owner] in str(message.body)
+        assert SECRET not in text
+        assert not any(origin in text for other, origin in origins.items() if other != owner)

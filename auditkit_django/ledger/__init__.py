@@ -14,6 +14,7 @@ neither reads a clock nor touches storage.
 * ``note``: signed notes and verifier keys (C2SP signed-note).
 * ``checkpoint``: size and root of a log in a signed note (C2SP tlog-checkpoint).
 * ``tlog_proof``: inclusion proofs as text (C2SP tlog-proof).
+* ``logged``: that a log's checkpoint stands in the log of checkpoints.
 * ``base64``, ``strict_json``: base64 and JSON read without leniency.
 * ``errors``: what goes wrong.
 

@@ -31,6 +31,7 @@ from auditkit_django.conf import settings
 from auditkit_django.crash import crash_point
 from auditkit_django.environment import is_test_run
 from auditkit_django.exceptions import AppendError, MalformedError
+from auditkit_django.log.halting import halt_first_seen
 from auditkit_django.log.heads import Head, ReadyEvent, extend, ready
 from auditkit_django.log.opening import open_logs
 from auditkit_django.log.own import quarantine_event
@@ -101,6 +102,7 @@ def append_pass(
         return PassResult()
     open_logs([tenant for tenant, has_log in waiting if not has_log], using=using, clock=clock)
     tenants = [tenant for tenant, _has_log in waiting]
+    halt_first_seen(tenants, using=using)
     try:
         appended, is_full, locked = _append_to(connection, store, tenants, limit=limit, clock=clock)
     except IntegrityError:

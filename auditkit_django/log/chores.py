@@ -25,13 +25,20 @@ Chore = Callable[[str], bool]
 SECONDS = 60.0
 
 _chores: dict[str, Chore] = {}
+_due: dict[str, Chore] = {}
 _due_at: dict[str, float] = {}
 _lock = threading.Lock()
 
 
-def register(name: str, chore: Chore) -> None:
-    """Have ``chore`` done from now on; the same ``name`` again replaces it."""
+def register(name: str, chore: Chore, *, due: Chore | None = None) -> None:
+    """
+    Have ``chore`` done from now on; the same ``name`` again replaces it.
+
+    ``due`` is done in its place where it follows an append or the worker's pass: a chore that waits for others begins its
+    work there and does not hold them up.
+    """
     _chores[name] = chore
+    _due[name] = due or chore
     events_appended.connect(_follow_append, dispatch_uid="auditkit_django.chores")
 
 
@@ -56,7 +63,7 @@ def run_due(*, using: str = DEFAULT_DB_ALIAS) -> None:
             return
         # Set before the work: chores write events, whose appending leads here again.
         _due_at[using] = now + SECONDS
-    for name, chore in tuple(_chores.items()):
+    for name, chore in tuple(_due.items()):
         if _is_left(name, chore, using):
             _due_at[using] = now
 

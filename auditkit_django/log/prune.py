@@ -30,14 +30,15 @@ from auditkit_django.drafts import SYSTEM, Actor, Target
 from auditkit_django.exceptions import AppendError, RetentionError, UnknownTenantError
 from auditkit_django.ledger.entry import format_time, parse
 from auditkit_django.ledger.ranges import CompactRange
+from auditkit_django.log import meta
 from auditkit_django.log.adding import add_own, locked_head, refuse_open_transaction
+from auditkit_django.log.checkpoints import newest
 from auditkit_django.log.holds import refuse_held
 from auditkit_django.log.licences import ANY, Purge, licences_of
 from auditkit_django.log.own import PURGED, QUARANTINED, own_event
 from auditkit_django.log.rows import ENTRY_TABLE, EVENT_TABLE
-from auditkit_django.log.seal import newest
 from auditkit_django.log.tree import HEIGHT
-from auditkit_django.models import Checkpoint, Entry, Event, Log, Tile
+from auditkit_django.models import Checkpoint, Entry, Event, Log, Publication, Tile
 from auditkit_django.sql.guards import permitted
 
 TILE: Final = 1 << HEIGHT
@@ -181,8 +182,9 @@ def _log(tenant: str, *, using: str) -> Log:
 
 
 def published_size(log: Log, *, using: str) -> int:
-    """The size of the newest checkpoint of ``log`` that was published; 0 where none was."""
-    return 0
+    """The size of the newest checkpoint of ``log`` that was published, itself or by way of the log of checkpoints; 0: none."""
+    own = Publication.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch).order_by("-size").first()
+    return max(own.size if own is not None else 0, meta.published_size(log, using=using))
 
 
 def _cuts(log: Log, policy: Mapping[str, int | None], covered: int, *, now: datetime, using: str) -> Iterator[Cut]:

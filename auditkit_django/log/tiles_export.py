@@ -31,9 +31,9 @@ from auditkit_django.ledger.entry import leaf_hash
 from auditkit_django.ledger.note import VerifierKey, parse
 from auditkit_django.ledger.ranges import CompactRange, Node, is_hash
 from auditkit_django.ledger.tiles import ENTRIES, HEIGHT, WIDTH, format_bundle, tile_path
+from auditkit_django.log.checkpoints import newest
 from auditkit_django.log.keys import sync_folder
 from auditkit_django.log.reading import any_text
-from auditkit_django.log.seal import newest
 from auditkit_django.log.sealed import seals_of
 from auditkit_django.log.tree import leaf_hashes, reader
 from auditkit_django.models import Checkpoint, Entry, Log

@@ -11,6 +11,7 @@ Verify one log, trusting nothing that is stored: everything is recomputed.
 6. No event is outside of the log: each has an entry, waits for one, or is in quarantine as it was put there.
 7. The checkpoints are what was signed, each at its size (:mod:`sealed`), and the log begins with what a note says that
    somebody kept elsewhere.
+8. A log that is not the tenant's first follows from the one before it, as its first entry says (:mod:`epochs`).
 
 The verdict is the worst of the findings. Without a checkpoint held outside of this database a rewrite of everything,
 hashes included, is not found: that is what published checkpoints are for.
@@ -19,7 +20,7 @@ hashes included, is not found: that is what published checkpoints are for.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -32,7 +33,9 @@ from django.utils import timezone
 from auditkit_django.exceptions import MalformedError, UnknownTenantError
 from auditkit_django.ledger.disclosure import split_with_values
 from auditkit_django.ledger.entry import ZERO_HASH, format_time, leaf_hash, parse
+from auditkit_django.ledger.note import VerifierKey
 from auditkit_django.log.checking import diagnose, is_as_appended, quick_time
+from auditkit_django.log.epochs import check_predecessor
 from auditkit_django.log.findings import GAPS, Finding, Verdict, VerifyReport, uuid_of
 from auditkit_django.log.licences import Licences, licences_of
 from auditkit_django.log.own import OPENED, QUARANTINED
@@ -48,6 +51,9 @@ from auditkit_django.signals import verification_failed
 MAX_FINDINGS: Final = 1000
 #: What reading a row raises whose columns were edited into what no such column holds.
 _UNREADABLE: Final = (DataError, AttributeError, TypeError, ValueError)
+
+#: Gaps that no fuller run would close.
+_LASTING: Final = frozenset({"check.lost", "check.epochs", "check.erased", "check.pruned", "check.before_start"})
 
 Progress = Callable[[int, int], None]
 
@@ -102,26 +108,30 @@ def verify(
     resume: Walk | None = None,
     checkpoint: Callable[[Walk], None] | None = None,
     seals: Seals | None = None,
-    since: str | None = None,
+    since: str | Sequence[str] | None = None,
+    keys: Sequence[VerifierKey] = (),
+    epoch: int | None = None,
     using: str = DEFAULT_DB_ALIAS,
 ) -> VerifyReport:
     """
-    Check the newest log of ``tenant`` against its events; constant memory, one query per 2,000 entries.
+    Check the newest log of ``tenant``, or that of ``epoch``, against its events; constant memory, one query per 2,000 entries.
 
     ``max_entries`` checks only the newest. ``progress`` gets (checked, size) after each chunk, ``checkpoint`` the walk
     so far, from which ``resume`` goes on in another run. The verdict is kept in the log's row for the pages. ``since`` is a
-    signed note that was kept elsewhere; ``seals`` replaces the keys and the guard of the settings. Where only the newest
-    entries are checked, checkpoints are not.
+    signed note that was kept elsewhere, or several; ``keys`` are pinned, in place of those of the settings; ``seals`` replaces
+    the guard too. Where only the newest entries are checked, checkpoints are not.
 
     Raises:
-        UnknownTenantError: The tenant has no log, no entry and no event.
+        UnknownTenantError: The tenant has no log, no entry and no event; or no log of that epoch.
     """
     started_at = timezone.now()
     try:
-        log = _log_row(tenant, using=using)
+        log = _log_row(tenant, epoch, using=using)
     except _UNREADABLE as exc:
         unreadable = Finding(code="log.head", message=f"the log's row cannot be read: {exc}")
         return _without_log(tenant, started_at, using=using, found=[unreadable])
+    if log is None and epoch is not None:
+        raise UnknownTenantError(f"epoch: got {epoch} of tenant {tenant!r}, wanted one that has a log")
     if log is None:
         return _without_log(tenant, started_at, using=using)
     begin = log.first_seq
@@ -141,23 +151,55 @@ def verify(
     log = _log_now(log, walk, using=using)
     if walk.findings and begin != _first_seq_now(log, using=using):
         # Pruned while we read: what was missing was on its way out.
-        return verify(tenant, max_entries=max_entries, progress=progress, seals=seals, since=since, using=using)
+        return verify(
+            tenant,
+            epoch=epoch,
+            max_entries=max_entries,
+            progress=progress,
+            seals=seals,
+            since=since,
+            keys=keys,
+            using=using,
+        )
     for finding in (*_check_start(walk, log), *_check_head(walk, log), *_check_outside(log, using=using)):
         walk.add(finding)
     gaps = list(_licensed(walk.licences, log, first=first))
-    if first <= log.first_seq or since is not None:
-        seals = seals or seals_of(log)
-        seals = replace(seals, since=since) if since is not None else seals
-        for finding in check_seals(log, seals, using=using):
-            if finding.code in GAPS:
-                gaps.append(finding)
-            else:
-                walk.add(finding)
+    seals = seals or seals_of(log, pinned=keys)
+    if since is not None:
+        seals = replace(seals, since=[since] if isinstance(since, str) else list(since))
+    about_seals = _check_seals(log, seals, using=using) if first <= log.first_seq or seals.since else ()
+    for finding in (*about_seals, *_check_epochs(log, seals, is_newest=epoch is None, using=using)):
+        if finding.code in GAPS:
+            gaps.append(finding)
+        else:
+            walk.add(finding)
     report = _report(walk, log, first=first, gaps=gaps, started_at=started_at, using=using)
     _remember(log, report, using=using)
     if walk.findings:
         verification_failed.send_robust(sender=Log, report=report)
     return report
+
+
+def _check_seals(log: Log, seals: Seals, *, using: str) -> Iterator[Finding]:
+    """Step 7. A note of an older log of the tenant is held against that."""
+    older = Log.objects.using(using).filter(tenant=log.tenant, epoch__lt=log.epoch)
+    by_origin = {one.origin: one for one in older} if log.epoch and seals.since else {}
+    named = {note: note.partition("\n")[0] for note in seals.since}  # The first line of a checkpoint is its origin.
+    yield from check_seals(
+        log, replace(seals, since=[note for note, origin in named.items() if origin not in by_origin]), using=using
+    )
+    for origin in by_origin.keys() & set(named.values()):
+        notes = [note for note, named_origin in named.items() if named_origin == origin]
+        yield from check_seals(by_origin[origin], replace(seals, since=notes), using=using)
+
+
+def _check_epochs(log: Log, seals: Seals, *, is_newest: bool, using: str) -> Iterator[Finding]:
+    """Step 8."""
+    if log.epoch > 0:
+        yield from check_predecessor(log, seals.guard, using=using)
+        if is_newest:
+            message = f"{log.epoch} older logs of the tenant were not checked: manage.py auditkit_verify does"
+            yield Finding(code="check.epochs", message=message)
 
 
 def _check_chunk(walk: Walk, chunk: Iterable[StoredEntry], log: Log, *, using: str) -> None:
@@ -250,7 +292,9 @@ def _check_head(walk: Walk, log: Log) -> Iterator[Finding]:
 
 
 def _check_outside(log: Log, *, using: str) -> Iterator[Finding]:
-    """Step 6."""
+    """Step 6, of the newest log: an event is in one of them."""
+    if Log.objects.using(using).filter(tenant=log.tenant, epoch__gt=log.epoch).exists():
+        return
     for event_id in unlogged_events(log.tenant, using=using, limit=MAX_FINDINGS):
         yield Finding(
             code="event.unlogged", message="the event is neither in the log nor waiting for it", event_id=event_id
@@ -297,9 +341,13 @@ def _check_quarantined(stored: StoredEntry, event: StoredEvent, *, using: str) -
         )
 
 
-def _log_row(tenant: str, *, using: str) -> Log | None:
-    """The row of the newest log, None where there is none; one of ``_UNREADABLE`` where its columns hold no such values."""
-    log = Log.objects.using(using).filter(tenant=tenant).order_by("-epoch").first()
+def _log_row(tenant: str, epoch: int | None, *, using: str) -> Log | None:
+    """
+    The row of the newest log, or of that of ``epoch``; None where there is none; one of ``_UNREADABLE`` where its columns hold no
+    such values.
+    """
+    logs = Log.objects.using(using).filter(tenant=tenant)
+    log = (logs if epoch is None else logs.filter(epoch=epoch)).order_by("-epoch").first()
     if log is not None:
         format_time(log.head_time)
         log.size, log.epoch = operator.index(log.size), operator.index(log.epoch)
@@ -391,7 +439,7 @@ def _log_now(log: Log, walk: Walk, *, using: str) -> Log:
 
 def _remember(log: Log, report: VerifyReport, *, using: str) -> None:
     # What a fuller run found is not forgotten because the newest entries are whole.
-    is_partial = any(gap.code == "check.partial" for gap in report.gaps)
+    is_partial = any(gap.code not in _LASTING for gap in report.gaps)
     if is_partial and report.is_valid and log.verdict == "INVALID":
         return
     Log.objects.using(using).filter(pk=log.pk).update(

@@ -30,11 +30,12 @@ _RECORD = f"SELECT auditkit_django_record({EVENT_PLACES})"
 _INSERT_PENDING = f"INSERT INTO {PENDING_TABLE} (tenant, event_id) VALUES "
 
 
-def write_event(row: EventRow, *, using: str = DEFAULT_DB_ALIAS, is_new: bool = True) -> bool:
+def write_event(row: EventRow, *, using: str = DEFAULT_DB_ALIAS, is_new: bool = True, wakes: bool = True) -> bool:
     """
     Write one event with its pointer. False: its id stands already, and nothing was written.
 
     ``is_new`` says that the id was never used before; where it may have been (idempotency key), SQLite looks first.
+    Without ``wakes`` nobody is woken to append it: the caller does so, when its own work is done.
     """
     connection = get_connection(using)
     if connection.vendor == "postgresql":
@@ -44,7 +45,7 @@ def write_event(row: EventRow, *, using: str = DEFAULT_DB_ALIAS, is_new: bool = 
             has_written = is_new or not _exists(cursor, row)
             if has_written:
                 _insert_rows(cursor, connection, [row])
-    if has_written:
+    if has_written and wakes:
         wake_on_commit(connection)
     return has_written
 

@@ -25,7 +25,8 @@ from auditkit_django.drafts import Actor, Change, EventDraft, Outcome, Severity
 from auditkit_django.exceptions import AuditkitError, MalformedError, RecordingError, UnknownActionError
 from auditkit_django.ledger.entry import ACTION_PATTERN, OUTCOMES, SEVERITIES
 from auditkit_django.log.identity import id_of_key, new_id
-from auditkit_django.log.own import RESERVED
+from auditkit_django.log.meta import META_TENANT
+from auditkit_django.log.own import CONTROL_CATEGORY, RESERVED
 from auditkit_django.log.rows import EventRow
 from auditkit_django.log.writing import is_broken, write_event
 from auditkit_django.models import Event
@@ -118,6 +119,10 @@ def build_draft(
     if tenant is None and context is not None:
         tenant = context.resolve_tenant()
     key = tenant_key(tenant)
+    if key == META_TENANT and words.category != CONTROL_CATEGORY:
+        raise MalformedError(
+            f"tenant: got {key!r}, whose log is that of checkpoints, which is written by sealing alone"
+        )
     recorded_at = timezone.now()
     used = context.resolve_on_behalf_of() if on_behalf_of is None and context is not None else None
     behalf = on_behalf_of if on_behalf_of is not None else used

@@ -42,6 +42,8 @@ GUARDED: tuple[Guarded, ...] = (
     Guarded(table="auditkit_django_entry", keys=(("tenant", "epoch", "seq"), ("tenant", "event_id"))),
     Guarded(table="auditkit_django_tile", keys=(("tenant", "epoch", "level", "number"),)),
     Guarded(table="auditkit_django_checkpoint", keys=(("tenant", "epoch", "size"),)),
+    Guarded(table="auditkit_django_publication", keys=(("tenant", "epoch", "size", "publisher"),)),
+    Guarded(table="auditkit_django_keygeneration", keys=(("tenant", "epoch", "generation"),)),
     Guarded(table="auditkit_django_log", keys=(("id",), ("tenant", "epoch")), may_update=True),
 )
 

@@ -21,6 +21,14 @@ Tone = Literal["good", "bad", "unsure", "quiet"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """Where a checkpoint was published, by the publisher's name: no address is shown."""
+
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Integrity:
     """The strip above the list. ``tone`` picks colour and sign; the words alone say it too."""
 
@@ -32,6 +40,7 @@ class Integrity:
     sealed: str
     sealed_at: datetime | None
     can_verify: bool
+    published: tuple[Elsewhere, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +89,12 @@ def integrity_of(state: LogState | None) -> Integrity:
         sealed=_("Sealed through #%(seq)s") % {"seq": f"{state.sealed_size - 1:,}"} if state.sealed_size else "",
         sealed_at=state.sealed_at,
         can_verify=bool(state.size),
+        published=tuple(
+            Elsewhere(
+                text=_("%(name)s through #%(seq)s") % {"name": one.publisher, "seq": f"{one.size - 1:,}"}, at=one.at
+            )
+            for one in state.published
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from django.utils.functional import cached_property
 from auditkit_django import actions
 from auditkit_django.exceptions import MalformedError, UnknownTenantError
 from auditkit_django.log.verify import verify
+from auditkit_django.publishing.cosigned import cosigned_note
 from auditkit_django.query.filters import EventFilter
 from auditkit_django.query.pages import Page, event_of, page_of
 from auditkit_django.query.state import log_state, newest_checkpoint
@@ -193,7 +194,7 @@ class NewestCheckpoint(_Page):
         checkpoint = newest_checkpoint(self.tenant)
         if checkpoint is None:
             raise Http404("Not found.")
-        response = HttpResponse(checkpoint.note, content_type="text/plain; charset=utf-8")
+        response = HttpResponse(cosigned_note(checkpoint), content_type="text/plain; charset=utf-8")
         response["Content-Disposition"] = 'attachment; filename="audit-log.checkpoint.txt"'
         return response
 

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 THREADS = 4
@@ -36,6 +37,8 @@ def _setup() -> None:
     batch = int(os.environ.get("CROWD_APPEND_BATCH", "20"))
     settings.AUDITKIT = {**settings.AUDITKIT, "APPEND": append, "APPEND_BATCH": batch, "WORKER_POLL_SECONDS": 0.02}
     settings.AUDITKIT |= json.loads(os.environ.get("CROWD_AUDITKIT", "{}"))
+    if "CROWD_KEY" in os.environ:
+        settings.AUDITKIT = {**settings.AUDITKIT, "KEY_FILE": os.environ["CROWD_KEY"]}
     django.setup()
     signal.signal(signal.SIGTERM, lambda *_: _stopping.set())
 
@@ -113,6 +116,33 @@ def work(*arguments: str) -> None:
     call_command("auditkit_worker", *arguments)
 
 
+def publish(folder: str) -> None:
+    """Seal every log, and publish what is sealed to two directories."""
+    from django.conf import settings
+    from django.core.management import call_command
+
+    from auditkit_django.publishing import claims
+
+    # Whoever was killed leaves a claim; here it ends soon.
+    claims.LEASE_SECONDS = 2.0
+    backend = "auditkit_django.publishing.directory.DirectoryPublisher"
+    publishers = {name: {"BACKEND": backend, "OPTIONS": {"folder": f"{folder}/{name}"}} for name in ("one", "two")}
+    settings.AUDITKIT = {**settings.AUDITKIT, "META_LOG": True, "KEY_FILE": f"{folder}/key", "PUBLISHERS": publishers}
+    if not Path(folder, "key").exists():
+        call_command("auditkit_keys", "init")
+    call_command("auditkit_seal", "--all")
+    call_command("auditkit_publish", "--all")
+
+
+def published() -> None:
+    """What is sealed and what is published, as JSON."""
+    from auditkit_django.models import Checkpoint, Publication
+
+    sealed = {f"{one.tenant}/{one.size}": one.note for one in Checkpoint.objects.all()}
+    rows = [[f"{one.tenant}/{one.size}", one.publisher, one.receipt] for one in Publication.objects.all()]
+    print(json.dumps({"sealed": sealed, "published": rows}))
+
+
 def report() -> None:
     """All that the database holds, as JSON."""
     from auditkit_django.log.tenants import known_tenants
@@ -163,6 +193,21 @@ def fill(tenant: str, count: int) -> None:
         seal(tenant)
 
 
+def grow(tenant: str, *commands: str) -> None:
+    """Two events more, a worker's round, and commands; then what waits and the states of the tenant's logs, as JSON."""
+    from django.core.management import call_command
+
+    from auditkit_django.models import Log, Pending
+
+    for _ in range(2):
+        os.write(2, f"{_one_act(tenant)}\n".encode())
+    call_command("auditkit_worker", "--once", stdout=sys.stderr)
+    for command in commands:
+        call_command(command, "--tenant", tenant, stdout=sys.stderr)
+    states = Log.objects.filter(tenant=tenant).order_by("epoch").values_list("state", flat=True)
+    print(json.dumps({"pending": Pending.objects.count(), "states": list(states)}))
+
+
 def pending() -> None:
     """How many events wait."""
     from auditkit_django.models import Pending
@@ -175,9 +220,9 @@ if __name__ == "__main__":
     role, *rest = sys.argv[1:]
     if role in ("write", "die"):
         {"write": write, "die": die}[role](int(rest[0]))
-    elif role in ("work", "command"):
-        {"work": work, "command": command}[role](*rest)
+    elif role in ("work", "command", "publish", "grow"):
+        {"work": work, "command": command, "publish": publish, "grow": grow}[role](*rest)
     elif role == "fill":
         fill(rest[0], int(rest[1]))
     else:
-        {"migrate": migrate, "report": report, "pending": pending}[role]()
+        {"migrate": migrate, "report": report, "pending": pending, "published": published}[role]()

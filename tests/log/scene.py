@@ -1,4 +1,4 @@
-"""A scratch database and the processes of ``crowd.py`` that work on it."""
+"""A scratch database and the processes of ``crowd.py`` that work on it; ``environment`` is for all of them."""
 
 from __future__ import annotations
 

@@ -19,9 +19,10 @@ from auditkit_django.log import prune as pruning
 from auditkit_django.log.append import append_all
 from auditkit_django.log.holds import place_hold
 from auditkit_django.log.keys import SecretSigner
+from auditkit_django.log.meta import META_TENANT
 from auditkit_django.log.prune import TILE, prune
 from auditkit_django.log.seal import seal
-from auditkit_django.models import Checkpoint, Entry, Event, Log, Tile
+from auditkit_django.models import Checkpoint, Entry, Event, Log, Publication, Tile
 from auditkit_django.sql import guards
 from auditkit_django.testing import guards_lifted
 
@@ -216,6 +217,29 @@ def test_nothing_goes_that_no_published_checkpoint_covers(settings: SettingsWrap
     with pytest.raises(RetentionError, match="below no published checkpoint"):
         prune(TENANT, clock=lambda: NOW)
     assert Entry.objects.count() == 601
+    publish_at(TENANT, 601)
+    grow(300, days_ago=50)
+    # The newest checkpoint was not published: what it alone covers stays.
+    assert prune(TENANT, clock=lambda: NOW).first_seq == 512
+
+
+def publish_at(tenant: str, size: int) -> None:
+    place = {"publisher": "archive", "published_at": NOW, "kind": "place", "receipt": "somewhere"}
+    Publication.objects.bulk_create([Publication(tenant=tenant, epoch=0, size=size, **place)])
+
+
+def test_a_checkpoint_of_the_log_of_checkpoints_publishes_those_in_it(settings: SettingsWrapper) -> None:
+    keep(settings, {"*": 30})
+    settings.AUDITKIT = {**settings.AUDITKIT, "META_LOG": True}
+    grow(600, days_ago=60)
+    append_all(may_nest=True)
+    sealed = seal(META_TENANT)
+    assert sealed is not None
+    publish_at(META_TENANT, 1)
+    with pytest.raises(RetentionError, match="below no published checkpoint"):
+        prune(TENANT, clock=lambda: NOW)
+    publish_at(META_TENANT, sealed.size)
+    assert prune(TENANT, clock=lambda: NOW).first_seq == 512
 
 
 def test_what_was_not_sealed_does_not_go(settings: SettingsWrapper) -> None:
