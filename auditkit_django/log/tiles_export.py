@@ -28,10 +28,12 @@ from auditkit_django.exceptions import MalformedError, SealError, UnknownTenantE
 from auditkit_django.ledger.checkpoint import Checkpoint as Sealed
 from auditkit_django.ledger.checkpoint import open_checkpoint, parse_checkpoint
 from auditkit_django.ledger.entry import leaf_hash
-from auditkit_django.ledger.note import VerifierKey, parse
+from auditkit_django.ledger.note import parse
 from auditkit_django.ledger.ranges import CompactRange, Node, is_hash
 from auditkit_django.ledger.tiles import ENTRIES, HEIGHT, WIDTH, format_bundle, tile_path
 from auditkit_django.log.checkpoints import newest
+from auditkit_django.log.generations import current
+from auditkit_django.log.keyring import Keyring, keyring_of
 from auditkit_django.log.keys import sync_folder
 from auditkit_django.log.reading import any_text
 from auditkit_django.log.sealed import seals_of
@@ -82,14 +84,15 @@ def export_tiles(checkpoint: Checkpoint, folder: Path, *, using: str = DEFAULT_D
             that was signed.
     """
     log = Log.objects.using(using).get(tenant=checkpoint.tenant, epoch=checkpoint.epoch)
-    keys = seals_of(log).keys
-    new = _opened(checkpoint.note, keys, log.origin)
+    seals = seals_of(log)
+    ring = keyring_of(log, signer=seals.signer, problem=seals.problem, using=using)
+    new = _opened(checkpoint.note, ring)
     if new.size != checkpoint.size:
         raise SealError(
             f"tiles: the checkpoint at {checkpoint.size} of tenant {log.tenant!r} was altered: verify the log"
         )
     with _alone(folder):
-        old = _standing(folder, keys, new)
+        old = _standing(folder, ring, new)
         tree = _Tree(log=log, folder=folder, using=using)
         tree.resume(_start(log, old, folder))
         tree.check([one for one in (old, new) if one is not None])
@@ -231,13 +234,13 @@ def _start(log: Log, old: Sealed | None, folder: Path) -> int:
     return old.size // WIDTH * WIDTH
 
 
-def _standing(folder: Path, keys: Sequence[VerifierKey], new: Sealed) -> Sealed | None:
+def _standing(folder: Path, ring: Keyring, new: Sealed) -> Sealed | None:
     """Step 1."""
     try:
         note = (folder / _CHECKPOINT).read_bytes()
     except FileNotFoundError:
         return None
-    old = _opened(note, keys, new.origin)
+    old = _opened(note, ring)
     if old.size > new.size:
         raise SealError(f"tiles: {folder} has {old.size} entries, the log was sealed at {new.size}: it was cut off")
     if old.size == new.size and old.root != new.root:
@@ -245,11 +248,13 @@ def _standing(folder: Path, keys: Sequence[VerifierKey], new: Sealed) -> Sealed 
     return old
 
 
-def _opened(note: str | bytes, keys: Sequence[VerifierKey], origin: str) -> Sealed:
+def _opened(note: str | bytes, ring: Keyring) -> Sealed:
+    """The checkpoint in ``note``, by the key that is in force at its size; where there is no key, by whomever."""
+    origin = ring.log.origin
     try:
-        if keys:
-            return open_checkpoint(note, keys, origin=origin)[0]
         said = parse_checkpoint(parse(note).text)
+        if ring:
+            return open_checkpoint(note, ring.keys.get(current(ring.rows, said.size), ()), origin=origin)[0]
     except (MalformedError, VerificationError) as exc:
         raise SealError(f"tiles: the checkpoint is none of this log: {exc}") from exc
     if said.origin != origin:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import transaction
+from django.test import override_settings
 
 from auditkit_django import auditlog
 from auditkit_django.exceptions import SealError, VerificationError
@@ -71,7 +74,7 @@ class Stage:
         keys = [self.key]
         tiers = [
             _verdict(Seals(keys=keys)),
-            _verdict(Seals(keys=keys, since=self.held)),
+            _verdict(Seals(keys=keys, since=[self.held])),
             _verdict(Seals(keys=keys, guard=self.guard)),
             "found" if self._is_refused_by_the_witness() else _verdict(Seals(keys=keys)),
         ]
@@ -149,8 +152,8 @@ def rewrite(start: int, *, change: bool = True, shift: timedelta = timedelta(0))
     set_head(TENANT)
 
 
-def resign(signer: Signer) -> None:
-    """Make every checkpoint anew, for the entries that are there now."""
+def refit(*columns: str, signer: Signer = STRANGER) -> None:
+    """Make ``columns`` of every checkpoint anew, for the entries that are there now."""
     origin = Log.objects.get(tenant=TENANT).origin
     for row in list(Checkpoint.objects.filter(tenant=TENANT)):
         leaves = Entry.objects.filter(tenant=TENANT, seq__lt=row.size).order_by("seq")
@@ -159,8 +162,22 @@ def resign(signer: Signer) -> None:
         text = format_checkpoint(Sealed(origin=origin, size=row.size, root=tree.root()))
         key = signer.verifier_key(origin, 0)
         line = notes.sign(text, key=key, signer=lambda message: signer.sign(origin, 0, message))
+        made = {"root": tree.root(), "hashes": b"".join(tree.hashes), "note": notes.signed(text, [line])}
         place = {"tenant": TENANT, "size": row.size}
-        update(Checkpoint, place, root=tree.root(), hashes=b"".join(tree.hashes), note=notes.signed(text, [line]))
+        update(Checkpoint, place, **{column: made[column] for column in columns})
+
+
+def resign(signer: Signer) -> None:
+    """Make every checkpoint anew, signed by ``signer``."""
+    refit("root", "hashes", "note", signer=signer)
+
+
+def _rewrite_and_refit(start: int, *columns: str) -> Callable[[Stage], None]:
+    def attack(stage: Stage) -> None:
+        rewrite(start)
+        refit(*columns)
+
+    return attack
 
 
 def cut(size: int) -> None:
@@ -247,13 +264,22 @@ def _after_the_last_seal(change: Callable[[], None]) -> Callable[[Stage], None]:
 
 
 def _restore(size: int) -> Callable[[Stage], None]:
-    """The rows of a backup, and honest software that goes on from there."""
+    """The rows of a backup, and honest software that goes on from there, since the guard's memory is not where it looks."""
 
     def attack(stage: Stage) -> None:
         cut(size)
-        grow(65 - size)
+        with without_the_guard(stage):
+            grow(65 - size)
 
     return attack
+
+
+@contextmanager
+def without_the_guard(stage: Stage) -> Iterator[None]:
+    """Inside, the project looks for the guard's memory where there is none."""
+    elsewhere = str(stage.guard.folder.with_name("elsewhere"))
+    with override_settings(AUDITKIT={**settings.AUDITKIT, "SEAL_GUARD_DIR": elsewhere}):
+        yield
 
 
 def _backdated(stage: Stage) -> None:
@@ -332,7 +358,8 @@ TABLE: Final = (
     ),
     _row("T4", "cut what came after the newest checkpoint, set the head", _after_the_last_seal(lambda: cut(61)), _NONE),
     _row("T5", "rewrite from 10 on without the key, keep the checkpoints", lambda stage: rewrite(10), _SIGNED),
-    _row("T5", "rewrite everything without the key, keep the checkpoints", lambda stage: rewrite(1), _SIGNED),
+    _row("T5", "rewrite everything, keep the notes and roots alone", _rewrite_and_refit(1, "hashes"), _SIGNED),
+    _row("T5", "rewrite everything, keep the notes alone", _rewrite_and_refit(1, "root", "hashes"), _SIGNED),
     _row("T5", "rewrite from 10 on, drop all checkpoints", _never_sealed, "missed gap found found found"),
     _row("T5", "rewrite from 10 on, sign with another key", _with_another_key, _SIGNED),
     _row("T6", "rewrite from 10 on with the real key", _with_the_real_key(10), "missed missed found found found"),
@@ -359,6 +386,16 @@ TABLE: Final = (
     _row("T9", "use another tenant's entry", _foreign_entry, _ALL),
     _row("T9", "use another tenant's checkpoint", _foreign_checkpoint, "none found found found found"),
     _row("T10", "use a signature that the key gave for something else", _cosignature, "none found found found found"),
-    _row("T11", "restore a backup of 40 entries and go on", _restore(40), "missed missed missed found found"),
-    _row("T11", "restore a backup of 30 entries and go on", _restore(30), "missed missed found found found"),
+    _row(
+        "T11",
+        "restore a backup of 40 entries and, without the guard, go on",
+        _restore(40),
+        "missed missed missed found found",
+    ),
+    _row(
+        "T11",
+        "restore a backup of 30 entries and, without the guard, go on",
+        _restore(30),
+        "missed missed found found found",
+    ),
 )
