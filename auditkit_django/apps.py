@@ -17,10 +17,12 @@ class AuditkitConfig(AppConfig):
     def ready(self) -> None:
         from auditkit_django import checks  # noqa: F401  (registers the system checks)
         from auditkit_django.hooks import wiring as hooks
-        from auditkit_django.log import seal
+        from auditkit_django.log import heartbeat, seal
         from auditkit_django.publishing import chore as publishing
         from auditkit_django.recording import wiring as recording
 
+        # In this order: a heartbeat is sealed in the same round.
+        heartbeat.connect()
         seal.connect()
         publishing.connect()
         recording.connect()

@@ -8,7 +8,7 @@ Every function is one line to the room that does it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Literal
@@ -18,12 +18,17 @@ from asgiref.sync import sync_to_async
 
 from auditkit_django.drafts import Actor, Change, Outcome, Severity, Target
 from auditkit_django.evidence.tables import export
+from auditkit_django.exceptions import MalformedError
+from auditkit_django.ledger.note import parse_vkey
+from auditkit_django.log.erase import Erasure, ErasureReport
+from auditkit_django.log.erase import erase as _erase
 from auditkit_django.log.verify import VerifyReport
 from auditkit_django.log.verify import verify as _verify
 from auditkit_django.query.filters import EventFilter
 from auditkit_django.query.pages import ListedEvent, Page, page_of
 from auditkit_django.recording.batch import Batch
-from auditkit_django.recording.context import Context
+from auditkit_django.recording.coercion import actor_from
+from auditkit_django.recording.context import Context, current_actor
 from auditkit_django.recording.context import context as _context
 from auditkit_django.recording.record import record
 from auditkit_django.tenancy import tenant_key
@@ -158,20 +163,61 @@ def export_evidence(
     return export(tenant_key(tenant), EventFilter(start=start, end=end), format=format, file=file)
 
 
+def erase(
+    tenant: object,
+    *,
+    reason: str,
+    subject: object = None,
+    mentions: Iterable[str] = (),
+    fields: Iterable[str] | None = None,
+    before: datetime | None = None,
+    request: str | None = None,
+    dry_run: bool = False,
+) -> ErasureReport:
+    """
+    Erase personal data from the tenant's events; entries, hashes and checkpoints stay, and the erasure is recorded.
+
+    ``subject`` is a person: a user, any instance, ``"user:17"``. Where they acted, who and whence go; where it was done to
+    them, targets, changes and metadata. ``mentions`` are texts (an address): every field that has one goes. ``fields``
+    limits it to some of actor, changes, context, metadata, on_behalf_of, targets; alone, it means those of all events.
+    ``before`` limits it to events recorded before. ``reason`` and ``request`` (a ticket) are recorded: name nobody in them.
+    With ``dry_run`` it is only counted.
+
+    Raises:
+        MalformedError: Nothing to erase is given, or no reason.
+        RetentionError: The tenant is under a legal hold.
+        UnknownTenantError: There is no log of that tenant.
+    """
+    found = actor_from(subject) if subject is not None else None
+    if found is not None and found.id is None:
+        raise MalformedError(f"subject: got {found.type!r} without an id, wanted one person")
+    erasure = Erasure(
+        subject=None if found is None else (found.type, str(found.id)),
+        mentions=tuple(mentions),
+        fields=None if fields is None else frozenset(fields),
+        before=before,
+    )
+    return _erase(tenant_key(tenant), erasure, reason=reason, request=request, actor=current_actor(), dry_run=dry_run)
+
+
 def verify(
     tenant: object,
     *,
     max_entries: int | None = None,
-    since: str | None = None,
+    since: str | Sequence[str] | None = None,
+    keys: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> VerifyReport:
     """
     Check every entry and event of the tenant's log against each other; the report with its verdict and findings.
 
     ``max_entries`` limits the check to the newest; ``since`` is a signed note that was kept elsewhere, which the log must
-    extend; ``progress`` is called with (done, all) entries.
+    extend; ``keys`` are pinned verifier keys, in place of those of the settings; ``progress`` is called with (done, all)
+    entries.
 
     Raises:
+        MalformedError: A key is none.
         UnknownTenantError: There is no log of that tenant.
     """
-    return _verify(tenant_key(tenant), max_entries=max_entries, since=since, progress=progress)
+    pinned = [parse_vkey(key) for key in keys]
+    return _verify(tenant_key(tenant), max_entries=max_entries, since=since, keys=pinned, progress=progress)

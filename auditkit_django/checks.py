@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db import connections, router
+from django.db import DatabaseError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.module_loading import import_string
 
+from auditkit_django.actions import all_actions
 from auditkit_django.conf import AuditkitSettings, known_settings, settings
 from auditkit_django.environment import is_test_run
-from auditkit_django.exceptions import SealError
+from auditkit_django.exceptions import RetentionError, SealError
 from auditkit_django.hooks.tracking import triggers
 from auditkit_django.hooks.tracking.decorator import TRACKED
+from auditkit_django.log.halting import halted
 from auditkit_django.log.health import health
 from auditkit_django.log.keys import signer
+from auditkit_django.log.licences import ANY
+from auditkit_django.log.prune import policy_of
 from auditkit_django.models import Delivery, Event
 from auditkit_django.publishing import configured
 from auditkit_django.sql import guards
@@ -36,6 +41,7 @@ _ORIGIN = re.compile(r"[^\s+\x00-\x1f\x7f]{1,200}")
 _CEILINGS = ("MAX_METADATA_BYTES", "MAX_EVENT_BYTES")
 #: Failed deliveries in a row, with growing pauses, that are worth a warning: a quarter of an hour.
 _MANY_ATTEMPTS = 5
+_MOST_HALTED = 10
 _MIDDLEWARE = "auditkit_django.hooks.middleware.AuditkitMiddleware"
 
 
@@ -130,6 +136,29 @@ def check_key(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[Ch
 
 
 @register("auditkit")
+def check_retention(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """E002 a policy that is none, E003 a dotted path; W013 a name that no event has, whose events would be kept for ever."""
+    chosen = settings.RETENTION
+    if isinstance(chosen, str):
+        return list(_unimportable("RETENTION", chosen))
+    if callable(chosen):
+        return []
+    try:
+        policy_of("")
+    except RetentionError as exc:
+        return [Error(f"AUDITKIT: {exc}.", id="auditkit.E002")]
+    known = {ANY}.union(*({one.category, one.name, one.retention} for one in all_actions()))
+    return [
+        Warning(
+            f"AUDITKIT['RETENTION'] names {name!r}, which is no category, action or retention class.",
+            hint="docs/actions.md lists them; a category of your own has to be registered with an action.",
+            id="auditkit.W013",
+        )
+        for name in sorted(set(chosen or {}) - known)
+    ]
+
+
+@register("auditkit")
 def check_publishers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """E007 a publisher that cannot be made of its settings."""
     hint = "docs/publishing.md has the form and each publisher's options."
@@ -157,8 +186,8 @@ def check_database(
     app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
     """
-    E010 guards missing or altered, E011 and W011 triggers of tracked models, W010 events waiting too long, W012 checkpoints
-    that are not published; with ``check --database default`` and on migrate.
+    E010 guards missing or altered, E011 and W011 triggers of tracked models, E012 logs that are shorter than what was signed,
+    W010 events waiting too long, W012 checkpoints that are not published; with ``check --database default`` and on migrate.
     """
     alias = router.db_for_write(Event)
     if alias not in (databases or ()):
@@ -177,6 +206,7 @@ def check_database(
             for problem in guards.problems(connection)
         ]
         found += _triggers(connection)
+    found += _halted(alias)
     state = health(using=alias)
     if state.oldest_pending_age_seconds > settings.PENDING_MAX_AGE_SECONDS:
         found.append(
@@ -218,6 +248,23 @@ def _triggers(connection: BaseDatabaseWrapper) -> list[CheckMessage]:
         return [Warning(f"{problem}.", hint=hint, id="auditkit.W011") for problem in problems]
     hint = "manage.py auditkit_triggers --install, or migrate, puts it in place."
     return [Error(f"Tracking: {problem}.", hint=hint, id="auditkit.E011") for problem in problems]
+
+
+def _halted(alias: str) -> list[CheckMessage]:
+    try:
+        found = list(islice(halted(using=alias), _MOST_HALTED + 1))
+    except (SealError, DatabaseError):
+        # No guard to ask (E005), or tables of before a migration that is about to run.
+        return []
+    more = " There are more." if len(found) > _MOST_HALTED else ""
+    return [
+        Error(
+            f"Sealing: {one}.{more}",
+            hint="docs/operations.md, Restore: look for a newer backup first; manage.py auditkit_recover says what is lost.",
+            id="auditkit.E012",
+        )
+        for one in found[:_MOST_HALTED]
+    ]
 
 
 def _unimportable(name: str, path: str) -> list[CheckMessage]:

@@ -81,14 +81,20 @@ class AuditkitSettings:
     SIGNER: Any = None
     #: Directory, outside of the database, in which the guard keeps what was signed last. None: beside the key file.
     SEAL_GUARD_DIR: str | None = None
-    #: Seconds after which new events are sealed, and an idle log gets a heartbeat checkpoint no more often than this.
+    #: Seconds after which new events are sealed.
     SEAL_INTERVAL: float = 60.0
     #: New events after which a log is sealed before that.
     SEAL_EVENTS: int = 256
+    #: Days that events are kept, by category, action or retention class: {"*": 2555, "data_access": 365}; "*" stands for those
+    #: not named, None for ever.
+    #: Or a callable ``(tenant key) -> such a dict``. Nothing is pruned but by ``manage.py auditkit_prune``.
+    RETENTION: Mapping[str, int | None] | str | Callable[[str], Mapping[str, int | None]] | None = None
     #: Where checkpoints are published, by name: ``{"archive": {"BACKEND": dotted path, "OPTIONS": {...}, "LOGS": "all"}}``.
     PUBLISHERS: Mapping[str, Mapping[str, Any]] = {}
     #: Keep a log of all logs' checkpoints, so that one witness covers every tenant.
     META_LOG: bool = False
+    #: Seconds without a new entry after which a sealed log gets a heartbeat, which is sealed. None or 0: none.
+    HEARTBEAT_INTERVAL: float | None = 86400.0
     #: Age in seconds of the oldest pending event from which check and health report a backlog.
     PENDING_MAX_AGE_SECONDS: int = 300
     #: Seconds in which repeated reads of one object by one actor become one event. 0: every read is an event.

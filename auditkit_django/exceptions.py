@@ -11,7 +11,9 @@ The whole error tree. Each class ends in Error and carries a stable ``code`` for
     ├── VerificationError              verification        a proof or signature does not hold
     ├── RecordingError                 recording           the event was not recorded
     ├── AppendOnlyError                append_only         an update or delete of what may never change; also a TypeError
-    ├── SealError                      seal                a log could not be sealed: no key, or the guard refused
+    ├── SealError                      seal                a log could not be sealed: no key, or what is there does not fit
+    │   └── GuardError                 guard               what was signed before does not lead to what is there now
+    ├── RetentionError                 retention           nothing was erased or pruned: a legal hold, no checkpoint, no policy
     ├── PublishError                   publish             a checkpoint is not where it was to be published
     │   └── PublicationRefusedError    publication_refused  what is there contradicts it: an alarm
     ├── UntrackedError                 untracked           a change of a tracked model that cannot be recorded row by row
@@ -29,12 +31,14 @@ __all__ = [
     "AppendError",
     "AppendOnlyError",
     "AuditkitError",
+    "GuardError",
     "IdempotencyConflictError",
     "MalformedError",
     "MissingTenantError",
     "PublicationRefusedError",
     "PublishError",
     "RecordingError",
+    "RetentionError",
     "SealError",
     "UnknownActionError",
     "UnknownTenantError",
@@ -79,6 +83,12 @@ class SealError(AuditkitError):
     code = "seal"
 
 
+class RetentionError(AuditkitError):
+    """Nothing was erased or pruned: a legal hold stands, no checkpoint covers it, or there is no policy that says so."""
+
+    code = "retention"
+
+
 class PublishError(AuditkitError):
     """A checkpoint did not get where it was to be published; it is tried again."""
 
@@ -89,6 +99,12 @@ class PublicationRefusedError(PublishError):
     """A place outside knows another history of this log than the one that was sealed, and says so: an alarm."""
 
     code = "publication_refused"
+
+
+class GuardError(SealError):
+    """The guard refused: the log was cut off, rewritten or restored from a backup, or goes back to an older key."""
+
+    code = "guard"
 
 
 class UntrackedError(AuditkitError):

@@ -138,10 +138,16 @@ class Pending(models.Model):
 
 
 class Log(models.Model):
-    """One incarnation (``epoch``) of a tenant's append-only sequence, and its head."""
+    """
+    One incarnation (``epoch``) of a tenant's append-only sequence, and its head.
+
+    ``first_seq`` is where it begins since entries before were pruned: 0, or a multiple of 256.
+    """
 
     class State(models.TextChoices):
         OPEN = "open", _("open")
+        #: It is shorter than what was signed: nothing is appended until somebody decides (``auditkit_recover``).
+        HALTED = "halted", _("halted")
         CLOSED = "closed", _("closed")
 
     id = models.UUIDField(primary_key=True, editable=False)
@@ -151,6 +157,7 @@ class Log(models.Model):
     size = models.BigIntegerField(_("size"), editable=False)
     head_hash = models.BinaryField(_("head hash"), max_length=32)
     head_time = models.DateTimeField(_("head time"), editable=False)
+    first_seq = models.BigIntegerField(_("first seq"), default=0, db_default=0, editable=False)
     state = models.CharField(_("state"), max_length=8, choices=State.choices, default=State.OPEN, editable=False)
     verified_at = models.DateTimeField(_("verified at"), null=True, editable=False)
     verified_size = models.BigIntegerField(_("verified size"), null=True, editable=False)
@@ -241,6 +248,22 @@ class Checkpoint(AppendOnlyModel):
         return f"{self.tenant} @{self.size}"
 
 
+class LegalHold(models.Model):
+    """While it stands nothing of the tenant's is erased or pruned. Placing and lifting it are events of the log."""
+
+    tenant = models.CharField(_("tenant"), max_length=MAX_TENANT, primary_key=True, editable=False)
+    reason = models.CharField(_("reason"), max_length=200, editable=False)
+    placed_at = models.DateTimeField(_("placed at"), editable=False)
+
+    class Meta:
+        verbose_name = _("legal hold")
+        verbose_name_plural = _("legal holds")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.tenant}: {self.reason}"
+
+
 class Publication(AppendOnlyModel):
     """
     Where a checkpoint was published, and what came back: ``receipt`` is a place, the cosignature lines of witnesses, or the
@@ -290,6 +313,32 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tenant} {self.publisher}"
+
+
+class KeyGeneration(AppendOnlyModel):
+    """
+    The key that signs for a log from its entry at ``seq`` on, which says so. The first, generation 0, has no row.
+
+    ``verifier_key`` is the line that stands for it; ``is_revocation`` says that the key before was revoked.
+    """
+
+    pk = models.CompositePrimaryKey("tenant", "epoch", "generation")
+    tenant = models.CharField(_("tenant"), max_length=MAX_TENANT, editable=False)
+    epoch = models.IntegerField(_("epoch"), editable=False)
+    generation = models.IntegerField(_("generation"), editable=False)
+    seq = models.BigIntegerField(_("seq"), editable=False)
+    verifier_key = models.CharField(_("verifier key"), max_length=400, editable=False)
+    is_revocation = models.BooleanField(_("is revocation"), editable=False)
+
+    objects: ClassVar[models.Manager[KeyGeneration]] = AppendOnlyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("key generation")
+        verbose_name_plural = _("key generations")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.tenant} key {self.generation} from #{self.seq}"
 
 
 class RepeatedRead(models.Model):

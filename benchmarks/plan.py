@@ -28,6 +28,10 @@ class Plan:
     append_tenants: int = 50
     verify_rounds: int = 5
     verify_events: int = 200_000
+    seal_rounds: int = 5
+    seal_events: int = 100_000
+    prove_entries: int = 1_000_000
+    proofs: int = 1000
     disk_events: int = 1_000_000
     disk_tenants: int = 100
     hot_rounds: int = 5
@@ -58,6 +62,10 @@ class Plan:
             append_tenants=10,
             verify_rounds=1,
             verify_events=3000,
+            seal_rounds=1,
+            seal_events=2000,
+            prove_entries=10_000,
+            proofs=50,
             disk_events=3000,
             disk_tenants=10,
             hot_rounds=1,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import NAMES
 from benchmarks.measuring import per_round_ratio, quantile, rotated
 from benchmarks.reporting import Budget, Section, budgets_text, number, table
 
@@ -30,6 +32,24 @@ def test_a_quick_benchmark_ends_well_and_prints_a_table(tmp_path: Path) -> None:
     assert "PostgreSQL" in written
     assert "not a measurement" in written
     assert "| event |" in written
+
+
+@pytest.mark.processes
+def test_the_quick_benchmark_of_seals_says_what_has_a_budget() -> None:
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "seal"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AUDITKIT_", "DJANGO_"))}
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for figure in ("2,000 new entries beyond reading", "proof from 10,000, p95", "queries of a proof", "state per log"):
+        assert f"| seal: {figure}" in done.stdout or f"| seal: inclusion {figure}" in done.stdout, figure
+
+
+def test_every_benchmark_is_in_the_table_of_its_document() -> None:
+    text = (REPOSITORY / "benchmarks/README.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(NAMES)
+    assert f"one of: {' '.join(NAMES)};" in text
 
 
 def test_a_budget_is_missed_on_the_wrong_side_only() -> None:

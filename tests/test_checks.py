@@ -12,6 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from auditkit_django import auditlog
+from auditkit_django.checks import check_retention
 from auditkit_django.sql import guards
 from auditkit_django.testing import append_now, guards_lifted
 
@@ -224,3 +225,20 @@ def test_a_tracked_model_whose_rows_the_database_deletes_is_named(monkeypatch: p
     [message] = _found()
     assert message.id == "auditkit.W003"
     assert message.msg.startswith("tracked.Document.organization is DB_CASCADE")
+
+
+@pytest.mark.parametrize(
+    ("policy", "found"),
+    [
+        (None, []),
+        ({"*": 365, "data_access": 30, "auth": None, "billing.plan.changed": 10}, []),
+        (lambda tenant: {"*": 1}, []),
+        ({"*": 0}, ["auditkit.E002"]),
+        (["auth"], ["auditkit.E002"]),
+        ("nowhere.policy", ["auditkit.E003"]),
+        ({"*": 365, "acces": 30}, ["auditkit.W013"]),
+    ],
+)
+def test_a_retention_policy_is_checked(settings: Any, policy: Any, found: list[str]) -> None:
+    settings.AUDITKIT = {**settings.AUDITKIT, "RETENTION": policy}
+    assert [message.id for message in check_retention(None)] == found

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from django.contrib.auth.models import Permission
 from django.core import mail
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from auditkit_django import auditlog
@@ -237,6 +238,33 @@ def test_autocomplete_does_not_reach_events(staff: Client) -> None:
         {"app_label": "auditkit_django", "model_name": "pending", "field_name": "event_id", "term": SECRET},
     )
     assert response.status_code == 403
+
+
+# Files
+
+
+def test_exported_tiles_hold_one_tenants_log_and_its_folder_takes_no_other(
+    secret_event: UUID, acme: Organization, globex: Organization, tmp_path: Path, settings: SettingsWrapper
+) -> None:
+    settings.AUDITKIT = {**settings.AUDITKIT, "SIGNER": SecretSigner(b"k" * 32), "SEAL_GUARD_DIR": str(tmp_path / "g")}
+    origins = {}
+    for tenant in (acme, globex):
+        seal(str(tenant.pk))
+        call_command("auditkit_export", str(tmp_path / tenant.slug), tenant=str(tenant.pk), format="tiles")
+        origins[tenant.slug] = Log.objects.get(tenant=str(tenant.pk)).origin.encode()
+
+    def content(slug: str) -> bytes:
+        return b"".join(path.read_bytes() for path in sorted((tmp_path / slug).rglob("*")) if path.is_file())
+
+    before = content("globex")
+    for own, foreign in (("acme", "globex"), ("globex", "acme")):
+        assert origins[own] in content(own)
+        assert origins[foreign] not in content(own)
+    assert str(secret_event).encode() in before
+    assert str(secret_event).encode() not in content("acme")
+    with pytest.raises(CommandError, match="the checkpoint is none of this log"):
+        call_command("auditkit_export", str(tmp_path / "globex"), tenant=str(acme.pk), format="tiles")
+    assert content("globex") == before
 
 
 # What leaves the house

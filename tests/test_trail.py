@@ -478,7 +478,7 @@ def test_the_strip_says_each_verdict_in_words(verdict: str, tone: str, words: st
     strip = integrity_of(state)
     assert (strip.tone, words in strip.headline) == (tone, True)
     assert strip.pending.startswith("1,000+ events pending")
-    assert ("only the newest entries" in strip.detail) == (verdict == "VALID_WITH_GAPS")
+    assert ("with gaps" in strip.detail) == (verdict == "VALID_WITH_GAPS")
 
 
 # Viewing and exporting are events

@@ -404,5 +404,17 @@ INTERNAL: tuple[Action, ...] = (
          "Changes of tracked models were not recorded one by one for a while; reason in metadata",
          "{actor} suspended the tracking of changes[: {metadata.reason}]",
          "CC7.2 | A.8.15 | 312(b) | 10.2.1.6 | AU-12(3)"),
+    _row("audit.key.rotated", "audit", "medium", "3004/3", "configuration: change",
+         "Key that signs for the log replaced by its next generation; both verifier keys in metadata",
+         "The key that signs for the log was replaced[ by generation {metadata.generation}]",
+         "CC6.1 | A.8.24 | 312(a)(2)(iv) | 10.3.2 | AU-10"),
+    _row("audit.key.revoked", "audit", "critical", "3004/3", "configuration: change",
+         "Key that signs for the log revoked, as stolen or lost; since when and why in metadata",
+         "The key that signed for the log was revoked[: {metadata.reason}]",
+         "CC6.1 CC7.3 | A.8.24 | 312(a)(2)(iv) | 10.3.2 | AU-10"),
+    _row("audit.log.heartbeat", "audit", "info", "3004/99", "configuration: info",
+         "Nothing was appended to the log for a day; since when in metadata",
+         "Nothing was recorded[ since {metadata.idle_since}]",
+         "CC7.2 | A.8.15 | 312(b) | 10.7.2 | AU-5"),
 )
 # fmt: on

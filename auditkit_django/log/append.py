@@ -31,6 +31,7 @@ from auditkit_django.conf import settings
 from auditkit_django.crash import crash_point
 from auditkit_django.environment import is_test_run
 from auditkit_django.exceptions import AppendError, MalformedError
+from auditkit_django.log.halting import halt_first_seen
 from auditkit_django.log.heads import Head, ReadyEvent, extend, ready
 from auditkit_django.log.opening import open_logs
 from auditkit_django.log.own import quarantine_event
@@ -94,13 +95,14 @@ def append_pass(
     connection = get_connection(using)
     if connection.in_atomic_block and not may_nest and not is_test_run():
         raise AppendError("append: got an open transaction, wanted none: events are appended after they are committed")
-    store = _store(connection)
+    store = store_of(connection)
     limit = limit or settings.APPEND_BATCH
     waiting = store.waiting_tenants(connection, after=after, limit=LOGS_PER_PASS)
     if not waiting:
         return PassResult()
     open_logs([tenant for tenant, has_log in waiting if not has_log], using=using, clock=clock)
     tenants = [tenant for tenant, _has_log in waiting]
+    halt_first_seen(tenants, using=using)
     try:
         appended, is_full, locked = _append_to(connection, store, tenants, limit=limit, clock=clock)
     except IntegrityError:
@@ -200,7 +202,8 @@ def _quarantine(poison: PendingEvent, reason: str, *, clock: Clock, connection: 
     return ready(pending_event(stand_in))
 
 
-def _store(connection: BaseDatabaseWrapper) -> ModuleType:
+def store_of(connection: BaseDatabaseWrapper) -> ModuleType:
+    """The statements for the database at hand."""
     if connection.vendor == "postgresql":
         from auditkit_django.log import postgresql
 

@@ -16,6 +16,7 @@ from auditkit_django.ledger.disclosure import cut, digest_of_json, split_with_va
 from auditkit_django.ledger.entry import VERSION, Entry, assemble, leaf_hash, parse
 from auditkit_django.log.findings import Finding, uuid_of
 from auditkit_django.log.heads import digests_json
+from auditkit_django.log.licences import Licences
 from auditkit_django.log.reading import StoredEntry, StoredEvent
 
 _TIME_LENGTH: Final = 27
@@ -84,9 +85,12 @@ def _is_plain(text: str | None) -> bool:
     return text is not None and '"' not in text and "\\" not in text
 
 
-def diagnose(stored: StoredEntry, *, tenant: str, origin: str, prev: bytes | None, last_time: str) -> Iterator[Finding]:
+def diagnose(
+    stored: StoredEntry, *, tenant: str, origin: str, prev: bytes | None, last_time: str, licences: Licences
+) -> Iterator[Finding]:
     """
-    Everything wrong with one entry, its leaf hash and its event. ``prev`` is None where the entry before is missing.
+    Everything wrong with one entry, its leaf hash and its event. ``prev`` is None where the entry before is missing;
+    ``licences`` say what may be.
     """
     try:
         entry = parse(stored.body)
@@ -97,11 +101,13 @@ def diagnose(stored: StoredEntry, *, tenant: str, origin: str, prev: bytes | Non
         yield _finding("entry.leaf_hash", stored, "the stored leaf hash is not the hash of the entry's bytes")
     if entry is not None:
         yield from _diagnose_place(stored, entry, origin=origin, prev=prev, last_time=last_time)
+    if stored.event is None and entry is not None and licences.is_purged(stored.seq, entry.category, entry.action):
+        return
     if stored.event is None:
         yield _finding("event.missing", stored, f"event {stored.event_id} is not among the events of tenant {tenant!r}")
     elif entry is not None:
         yield from _diagnose_columns(stored, entry, stored.event)
-        yield from _diagnose_disclosures(stored, entry, stored.event)
+        yield from _diagnose_disclosures(stored, entry, stored.event, licences)
 
 
 def _diagnose_place(
@@ -135,13 +141,17 @@ def _diagnose_columns(stored: StoredEntry, entry: Entry, event: StoredEvent) -> 
             yield _finding("event.column", stored, f"{column}: the event says {got!r}, the entry says {value!r}")
 
 
-def _diagnose_disclosures(stored: StoredEntry, entry: Entry, event: StoredEvent) -> Iterator[Finding]:
+def _diagnose_disclosures(
+    stored: StoredEntry, entry: Entry, event: StoredEvent, licences: Licences
+) -> Iterator[Finding]:
     try:
         opened = split_with_values(event.disclosures) if event.disclosures else {}
     except MalformedError as exc:
         yield _finding("disclosure.malformed", stored, str(exc))
         return
     for name in sorted(entry.sd.keys() - opened.keys()):
+        if licences.is_erased(stored.seq, name):
+            continue
         yield _finding("disclosure.missing", stored, f"{name}: the entry has its digest and nothing opens it")
     for name in sorted(opened.keys() - entry.sd.keys()):
         yield _finding("disclosure.unexpected", stored, f"{name}: the entry has no digest of it")

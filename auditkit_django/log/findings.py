@@ -17,6 +17,7 @@ EXIT_CODES: Final[Mapping[str, int]] = {"VALID": 0, "VALID_WITH_GAPS": 1, "INVAL
 FINDINGS: Final[Mapping[str, str]] = {
     "log.missing": "entries or events exist and the log's row is gone",
     "log.head": "the log's row does not name the last entry: size, head hash or head time differ",
+    "log.start": "the log begins after its first entry, and no purge in it says that it may",
     "entry.missing": "there is no entry at this seq",
     "entry.beyond_head": "there is an entry at or beyond the size that the log's row names",
     "entry.outside": "there is an entry at a seq or in an epoch that no log has",
@@ -36,11 +37,15 @@ FINDINGS: Final[Mapping[str, str]] = {
     "disclosure.mismatch": "the disclosed value is not the one that was recorded",
     "disclosure.malformed": "the disclosures cannot be read",
     "quarantine.mismatch": "a quarantined event is not the one that was put there",
+    "epoch.predecessor": "the log does not follow from the one before it, which a recovery closed",
     "checkpoint.malformed": "a stored checkpoint is not a signed note of a checkpoint",
     "checkpoint.signature": "a stored checkpoint is not signed by the log's key, or is another log's",
     "checkpoint.column": "a checkpoint's columns are not what its note and the entries say",
     "checkpoint.root": "the entries have another root than the one that was signed",
     "checkpoint.beyond": "a checkpoint was signed for more entries than the log has",
+    "key.generation": "what the log, its keys and the guard say of which key signs does not agree",
+    "key.superseded": "a checkpoint is signed by a key that was not in force any more, or not yet",
+    "key.unconfirmed": "the first checkpoint over a rotation is not signed by the key that gave way",
     "tile.hash": "a tile is not the node of the tree that it stands for",
     "since.signature": "the note that was given is not signed by the log's key, or is another log's",
     "since.root": "the log does not begin with what was signed before: history was rewritten",
@@ -53,8 +58,14 @@ FINDINGS: Final[Mapping[str, str]] = {
 #: Findings that leave a proof whole and say what it does not reach.
 GAPS: Final[Mapping[str, str]] = {
     "check.partial": "only the newest entries were checked",
+    "check.erased": "values were erased, as the log itself says",
+    "check.pruned": "events or entries were pruned, as the log itself says",
+    "check.before_start": "what was kept elsewhere is older than the start of the pruned log: it cannot be compared",
     "check.unsigned": "there is no key to check the signatures of the checkpoints with",
     "check.unsealed": "there is a key and the log has no checkpoint",
+    "check.revoked": "the key was revoked, and the next one has signed no checkpoint yet",
+    "check.lost": "entries that were signed are lost, and a recovery says so",
+    "check.epochs": "the tenant has older logs, closed in a recovery, which were not checked",
     "check.unguarded": "the guard knows nothing of the log: checkpoints that were dropped are not missed",
 }
 

@@ -22,7 +22,8 @@ from django.conf import settings as django_settings
 from django.utils.module_loading import import_string
 
 from auditkit_django.conf import settings
-from auditkit_django.exceptions import SealError
+from auditkit_django.exceptions import MalformedError, SealError
+from auditkit_django.ledger import ed25519
 from auditkit_django.ledger.note import ED25519, VerifierKey
 
 SECRET_BYTES: Final = 32
@@ -81,6 +82,23 @@ def signer() -> Signer | None:
     return None if settings.KEY_FILE is None else FileSigner(settings.KEY_FILE)
 
 
+def verifier_key(signer: Signer, origin: str, generation: int) -> VerifierKey:
+    """
+    The public key of the log ``origin``, as ``signer`` gives it, and one that can be trusted.
+
+    Raises:
+        SealError: It has another name or type, or is a key under which anybody can sign (``ed25519.check_key``).
+    """
+    key = signer.verifier_key(origin, generation)
+    if key.name != origin or key.algorithm != ED25519:
+        raise SealError(f"signer: got a key of {key.name!r:.80}, wanted an Ed25519 key of {origin!r}")
+    try:
+        ed25519.check_key(key.public)
+    except MalformedError as exc:
+        raise SealError(f"signer: the key of {origin!r} cannot be trusted: {exc}") from exc
+    return key
+
+
 def create_key_file(path: Path) -> None:
     """
     Make a new master secret in ``path``, mode 0600.
@@ -116,17 +134,26 @@ def read_key_file(path: Path) -> bytes:
     The master secret in ``path``, 32 bytes.
 
     Raises:
-        SealError: It is not there, others may read it, it is no key file, or it is what ``SECRET_KEY`` gives away.
+        SealError: It is not there, others may read it, it is somebody else's, it is no key file, or it is what ``SECRET_KEY``
+            gives away.
     """
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        lines = path.read_text().splitlines()
+        with path.open() as file:
+            # Of what was opened, not of what the name leads to by now.
+            status = os.fstat(file.fileno())
+            lines = file.read().splitlines()
     except OSError as exc:
         raise SealError(
             f"key file: {path} cannot be read ({exc.strerror}); manage.py auditkit_keys init makes one"
         ) from exc
     except UnicodeDecodeError as exc:
         raise SealError(f"key file: {path} is none, wanted what manage.py auditkit_keys init makes") from exc
+    mode = stat.S_IMODE(status.st_mode)
+    # Whoever owns the file could put another secret there. Root may read it for whom it belongs to.
+    if hasattr(os, "geteuid") and os.geteuid() not in (0, status.st_uid):
+        raise SealError(
+            f"key file: {path} belongs to the user {status.st_uid}, wanted the one who runs this, {os.geteuid()}"
+        )
     if mode & 0o077:
         raise SealError(f"key file: {path} has mode {mode:04o}, wanted 0600: nobody but its owner may read it")
     try:

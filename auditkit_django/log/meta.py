@@ -26,10 +26,10 @@ from auditkit_django.ledger.logged import LoggedProof
 from auditkit_django.ledger.note import parse
 from auditkit_django.log import prove as proving
 from auditkit_django.log.identity import id_of_key
-from auditkit_django.log.own import sealed_event
+from auditkit_django.log.own import SEALED, sealed_event
 from auditkit_django.log.waking import wake_on_commit
 from auditkit_django.log.writing import write_event
-from auditkit_django.models import Checkpoint, Entry, Event, Log
+from auditkit_django.models import Checkpoint, Entry, Event, Log, Publication
 
 #: Whose log it is. No key of a customer: neither a slug, a number nor a UUID has a colon.
 META_TENANT: Final = "system:checkpoints"
@@ -83,6 +83,20 @@ def prove(checkpoint: Checkpoint, *, under: Checkpoint | None = None, using: str
         disclosure=from_json(metadata),
         proof=proving.inclusion(under, entry.seq, using=using),
     )
+
+
+def published_size(log: Log, *, using: str = DEFAULT_DB_ALIAS) -> int:
+    """The largest size of ``log`` that stands under a published checkpoint of the log of checkpoints; 0 where none does."""
+    under = Publication.objects.using(using).filter(tenant=META_TENANT).order_by("-epoch", "-size").first()
+    if under is None:
+        return 0
+    events = Event.objects.using(using).filter(tenant=META_TENANT, action=SEALED, target_id=str(log.id))
+    entries = Entry.objects.using(using).filter(tenant=META_TENANT, epoch=under.epoch, seq__lt=under.size)
+    for event in events.order_by("-occurred_at").iterator():
+        size = (event.disclosed().get("metadata") or {}).get("size")
+        if type(size) is int and entries.filter(event_id=event.id).exists():
+            return size
+    return 0
 
 
 def _event_id(checkpoint: Sealed) -> UUID:

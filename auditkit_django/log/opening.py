@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
@@ -26,23 +26,32 @@ def open_logs(
     for tenant in tenants:
         try:
             with transaction.atomic(using=using):
-                _open(tenant, using=using, now=clock())
+                open_log(tenant, using=using, now=clock())
         except IntegrityError:
             # Unique (tenant, epoch): another appender opened it between our look and our insert.
             if not Log.objects.using(using).filter(tenant=tenant).exists():
                 raise
 
 
-def _open(tenant: str, *, using: str, now: datetime) -> None:
-    log_id = uuid.uuid4()
+def open_log(
+    tenant: str,
+    *,
+    now: datetime,
+    epoch: int = 0,
+    log_id: uuid.UUID | None = None,
+    facts: Mapping[str, object] | None = None,
+    using: str = DEFAULT_DB_ALIAS,
+) -> None:
+    """Open the log of ``epoch`` in the transaction that is open; ``facts`` go into the metadata of its first event."""
+    log_id = log_id or uuid.uuid4()
     origin = f"{settings.ORIGIN}/t/{log_id}"
-    head = Head(tenant=tenant, epoch=0, origin=origin, size=0, hash=ZERO_HASH, time=now)
-    genesis = opening_event(tenant, log_id=str(log_id), origin=origin, now=now)
+    head = Head(tenant=tenant, epoch=epoch, origin=origin, size=0, hash=ZERO_HASH, time=now)
+    genesis = opening_event(tenant, log_id=str(log_id), origin=origin, now=now, facts=facts)
     [entry] = extend(head, [ready(pending_event(genesis))], now=now)
     Log.objects.using(using).create(
         id=log_id,
         tenant=tenant,
-        epoch=0,
+        epoch=epoch,
         origin=origin,
         size=head.size,
         head_hash=head.hash,

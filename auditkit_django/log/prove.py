@@ -9,10 +9,14 @@ from __future__ import annotations
 from django.db import DEFAULT_DB_ALIAS
 
 from auditkit_django.exceptions import SealError
+from auditkit_django.ledger.disclosure import from_json, split
 from auditkit_django.ledger.proofs import RangeProof, Reader, prove_consistency, prove_inclusion, prove_range
 from auditkit_django.ledger.tlog_proof import TlogProof, format_proof
+from auditkit_django.ledger.trust import Rotation
+from auditkit_django.log.generations import generations_of
+from auditkit_django.log.reading import event_row
 from auditkit_django.log.tree import reader
-from auditkit_django.models import Checkpoint
+from auditkit_django.models import Checkpoint, Entry, Log
 
 
 def inclusion(checkpoint: Checkpoint, seq: int, *, using: str = DEFAULT_DB_ALIAS) -> str:
@@ -50,6 +54,31 @@ def range_(start: int, end: int, checkpoint: Checkpoint, *, using: str = DEFAULT
     if not 0 <= start <= end <= checkpoint.size:
         raise SealError(f"proof: got the entries {start} to {end}, wanted a part of {checkpoint.size}")
     return prove_range(start, end, checkpoint.size, _reader(checkpoint, using))
+
+
+def rotations(log: Log, *, using: str = DEFAULT_DB_ALIAS) -> list[Rotation]:
+    """
+    The path from the log's first key to the one that signs now, for whoever pinned an older one (``ledger.trust.follow``).
+
+    It ends before a revocation, which no path leads over, and before a rotation that no checkpoint covers yet.
+
+    Raises:
+        SealError: An entry or its event is gone.
+    """
+    found: list[Rotation] = []
+    for row in generations_of(log, using=using):
+        rows = Checkpoint.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch, size__gt=row.seq)
+        checkpoint = rows.order_by("size").first()
+        if row.is_revocation or checkpoint is None:
+            break
+        entry = Entry.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch, seq=row.seq).first()
+        event = event_row(log.tenant, entry.event_id, using=using) if entry is not None else None
+        opened = split(event.disclosures) if event is not None and event.disclosures else {}
+        if entry is None or "metadata" not in opened:
+            raise SealError(f"proof: the rotation at seq {row.seq} of tenant {log.tenant!r} is gone: verify the log")
+        proof = inclusion(checkpoint, row.seq, using=using)
+        found.append(Rotation(entry=bytes(entry.body), metadata=from_json(opened["metadata"]), proof=proof))
+    return found
 
 
 def _reader(checkpoint: Checkpoint, using: str) -> Reader:

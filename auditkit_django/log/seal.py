@@ -3,7 +3,8 @@ Seal: make a signed checkpoint of what a log has now.
 
 1. Read the newest checkpoint, and the entries after it, whose chain is checked again on the way: hash, link, no gap.
 2. Fold their leaf hashes into the checkpoint's compact range, and note the tiles that become complete.
-3. Have the checkpoint signed; the guard, which remembers outside of the database what was signed last, may refuse.
+3. Have the checkpoint signed, by the keys that are in force at its size (:mod:`generations`); the guard, which remembers
+   outside of the database what was signed last, may refuse.
 4. Write tiles and checkpoint, in one transaction; with it the event in the log of checkpoints (:mod:`meta`).
 
 Only committed entries are sealed. A crash anywhere leaves all or nothing in the database; what the guard let pass is signed
@@ -26,13 +27,17 @@ from django.utils import timezone
 from auditkit_django.conf import settings
 from auditkit_django.crash import crash_point
 from auditkit_django.environment import is_test_run
-from auditkit_django.exceptions import MalformedError, SealError, VerificationError
+from auditkit_django.exceptions import GuardError, MalformedError, SealError, VerificationError
 from auditkit_django.ledger.checkpoint import Checkpoint as Sealed
 from auditkit_django.ledger.entry import ZERO_HASH, leaf_hash
 from auditkit_django.ledger.merkle import HASH_BYTES
 from auditkit_django.ledger.proofs import Reader, prove_consistency
 from auditkit_django.ledger.ranges import CompactRange, Node
 from auditkit_django.log import chores, keys, meta, signing
+from auditkit_django.log.checkpoints import newest, sealed_at
+from auditkit_django.log.generations import generations_of
+from auditkit_django.log.generations import signing as signing_generations
+from auditkit_django.log.halting import halt
 from auditkit_django.log.keys import Signer
 from auditkit_django.log.signing import SealGuard
 from auditkit_django.log.tree import HEIGHT, reader
@@ -62,12 +67,6 @@ def _chore(using: str) -> bool:
     return False
 
 
-def newest(log: Log, *, using: str = DEFAULT_DB_ALIAS) -> Checkpoint | None:
-    """The newest checkpoint of ``log``; None where it was never sealed."""
-    rows = Checkpoint.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch)
-    return rows.order_by("-size").first()
-
-
 def compact_range(checkpoint: Checkpoint | None) -> CompactRange:
     """The compact range that ``checkpoint`` keeps."""
     if checkpoint is None:
@@ -77,10 +76,15 @@ def compact_range(checkpoint: Checkpoint | None) -> CompactRange:
 
 
 def is_due(log: Log, last: Checkpoint | None, *, now: datetime) -> bool:
-    """Whether ``log`` is to be sealed: enough is new, or something is and the last checkpoint is old enough."""
+    """
+    Whether ``log`` is to be sealed: enough is new, or something is and the last checkpoint is old enough. One of the future, of
+    a clock that went back or of somebody's hand, keeps no log from its seal.
+    """
     if last is None or log.size - last.size >= settings.SEAL_EVENTS:
         return True
-    return now - last.sealed_at >= timedelta(seconds=settings.SEAL_INTERVAL) and log.size > last.size
+    at = sealed_at(last)
+    is_old = at is None or at > now or now - at >= timedelta(seconds=settings.SEAL_INTERVAL)
+    return is_old and log.size > last.size
 
 
 def seal(
@@ -95,7 +99,8 @@ def seal(
     Seal the newest log of ``tenant``: its new checkpoint, the one that stands where nothing is new, None without a log.
 
     Raises:
-        SealError: No signer is set, the guard refused, the entries are not the chain that they were, or a transaction is
+        GuardError: The guard refused: from now on the log is halted (:mod:`halting`).
+        SealError: No signer is set, the entries are not the chain that they were, or a transaction is
             open, whose rollback would leave a signature for entries that are not there.
     """
     if get_connection(using).in_atomic_block and not is_test_run():
@@ -110,11 +115,26 @@ def seal(
     try:
         with guard.alone(log.origin):
             log.refresh_from_db(using=using)
+            _check_not_behind(log, guard)
             sealed = _sealed(log, signer=signer, guard=guard, using=using, clock=clock)
+    except GuardError:
+        # Not what was signed: what is appended to it now would be a second history under the same name.
+        halt(log, using=using)
+        raise
     except (MalformedError, VerificationError, LookupError, TypeError, ValueError, OSError, DatabaseError) as exc:
         raise SealError(f"seal: the log of tenant {tenant!r} was not sealed: {type(exc).__name__}: {exc}") from exc
     meta.wake(using=using)
     return sealed
+
+
+def _check_not_behind(log: Log, guard: SealGuard) -> None:
+    """Also where nothing would be signed: a backup may have been restored to where a checkpoint stands."""
+    signed = guard.last(log.origin)
+    if signed is not None and signed.size > log.size:
+        raise GuardError(
+            f"guard: got {log.size} entries of {log.origin}, but {signed.size} were signed: the log was cut off, or restored from"
+            " a backup: manage.py auditkit_recover"
+        )
 
 
 def _sealed(log: Log, *, signer: Signer, guard: SealGuard, using: str, clock: Callable[[], datetime]) -> Checkpoint:
@@ -123,12 +143,17 @@ def _sealed(log: Log, *, signer: Signer, guard: SealGuard, using: str, clock: Ca
         return last
     growth = _grown(log, last, using=using)
     checkpoint = Sealed(origin=log.origin, size=log.size, root=growth.range.root())
+    *also, generation = signing_generations(
+        generations_of(log, using=using), last_size=last.size if last is not None else 0, size=log.size
+    )
     read = _reader_with(growth.tiles, log, using=using)
     note = signing.signed_note(
         checkpoint,
         signer=signer,
         guard=guard,
         prove=lambda size: prove_consistency(size, checkpoint.size, read),
+        generation=generation,
+        also=also,
     )
     crash_point("seal.signed")
     row = Checkpoint(
@@ -196,12 +221,15 @@ def _checked_leaves(log: Log, start: int, *, using: str) -> Iterator[bytes]:
     rows = Entry.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch)
     before = rows.filter(seq=start - 1).values_list("leaf_hash", flat=True).first() if start else ZERO_HASH
     prev, seq = bytes(before) if before is not None else b"", start
+    # What stood before the first was pruned; the first names its hash, and no other entry would have the root signed.
+    is_linked = start == 0 or start > log.first_seq
     while seq < log.size:
         chunk = rows.filter(seq__gte=seq, seq__lt=min(log.size, seq + _CHUNK)).order_by("seq")
         for found, data, stored in chunk.values_list("seq", "body", "leaf_hash"):
             body, link = bytes(data), b2a_base64(prev, newline=False)
             computed = leaf_hash(body)
-            if found != seq or computed != bytes(stored) or b'"prev":"' + link + b'"' not in body:
+            is_next = b'"prev":"' + link + b'"' in body or not (is_linked or seq > start)
+            if found != seq or computed != bytes(stored) or not is_next:
                 raise SealError(
                     f"seal: the entry at seq {seq} of tenant {log.tenant!r} is not what was appended: verify it"
                 )

@@ -1,10 +1,12 @@
 """
 Checkpoints verified: what was signed is what the entries say, from the first seal to the last.
 
-1. Each stored checkpoint is a signed note of this log, by its key, and its columns say what the note says.
+1. Each stored checkpoint is a signed note of this log, by the key in force at its size (:mod:`keyring`), and its columns say
+   what the note says.
 2. The tree over the leaf hashes has, at each checkpoint's size, the root that was signed, and the compact range that is
    stored; every tile is the node that it stands for.
-3. No checkpoint is larger than the log, and the guard, outside of the database, has not signed more than there is.
+3. No checkpoint is larger than the log, and the guard, outside of the database, has not signed more than there is, nor with
+   the key of a later generation.
 4. A note that somebody kept elsewhere is of this log, and the log begins with what it says.
 """
 
@@ -17,13 +19,16 @@ from django.db import DEFAULT_DB_ALIAS
 
 from auditkit_django.exceptions import MalformedError, SealError, VerificationError
 from auditkit_django.ledger.checkpoint import Checkpoint as Sealed
-from auditkit_django.ledger.checkpoint import open_checkpoint, parse_checkpoint
+from auditkit_django.ledger.checkpoint import parse_checkpoint
 from auditkit_django.ledger.note import VerifierKey, parse
 from auditkit_django.ledger.ranges import CompactRange, Node
 from auditkit_django.log import keys, signing
+from auditkit_django.log.epochs import known_recovery, lost
 from auditkit_django.log.findings import Finding
+from auditkit_django.log.keyring import Keyring, keyring_of
+from auditkit_django.log.keys import Signer
 from auditkit_django.log.reading import any_text
-from auditkit_django.log.signing import SealGuard
+from auditkit_django.log.signing import SealGuard, Signed
 from auditkit_django.log.tree import HEIGHT, is_stored_hash, leaf_hashes
 from auditkit_django.models import Checkpoint, Log, Tile
 
@@ -33,12 +38,14 @@ class Seals:
     """
     What the checkpoints of a log are checked with.
 
-    ``keys`` empty: signatures cannot be checked, which is a gap; ``problem`` says why, where a key was to be there.
+    ``keys`` are pinned; without any, ``signer`` gives the key of each generation. With neither signatures cannot be checked,
+    which is a gap; ``problem`` says why, where a key was to be there. ``since`` are notes that somebody kept elsewhere.
     """
 
     keys: Sequence[VerifierKey] = ()
+    signer: Signer | None = None
     guard: SealGuard | None = None
-    since: str | None = None
+    since: Sequence[str] = ()
     problem: str | None = None
 
 
@@ -59,14 +66,23 @@ def check(log: Log, seals: Seals, *, using: str = DEFAULT_DB_ALIAS) -> Iterator[
     tiles_until = max((row.size for row in _rows(log, using=using) if isinstance(row, _Row)), default=0)
     tiles = list(_tiles(log, using=using))
     rows = list(_rows(log, using=using))
-    held = list(_held(log, seals))
+    remembered = list(_remembered(log, seals))
+    ring = keyring_of(log, pinned=seals.keys, signer=seals.signer, problem=seals.problem, using=using)
     size = _size_now(log, using=using)
-    yield from _gaps(rows, held, seals)
-    yield from (one for one in (*tiles, *rows, *held) if isinstance(one, Finding))
+    yield from _gaps(rows, remembered, ring, seals)
+    yield from (one for one in (*tiles, *rows, *remembered, *ring.found) if isinstance(one, Finding))
     good = [row for row in rows if isinstance(row, _Row)]
     for row in good:
-        yield from _check_note(row, log, seals, size=size)
-    kept = [one for one in held if isinstance(one, Sealed)]
+        yield from _check_note(row, log, ring, size=size)
+    signed = [one for one in remembered if isinstance(one, Signed)]
+    yield from (*ring.gaps(), *_check_generation(signed, ring))
+    held = list(_held(log, seals, ring))
+    yield from (one for one in held if isinstance(one, Finding))
+    kept = [*(one.checkpoint for one in signed), *(one for one in held if isinstance(one, Sealed))]
+    recovery = known_recovery(log, seals.guard, using=using)
+    if recovery is not None and any(size < one.size <= recovery.signed.size for one in kept):
+        yield lost(recovery)
+        kept = [one for one in kept if not size < one.size <= recovery.signed.size]
     found = dict(one for one in tiles if not isinstance(one, Finding))
     yield from _Tree(log=log, size=size, tiles=found, tiles_until=tiles_until, using=using).check(good, kept)
 
@@ -106,30 +122,33 @@ def _are_bytes(value: object) -> bool:
     return isinstance(value, bytes | memoryview)
 
 
-def _gaps(rows: Sequence[_Row | Finding], held: Sequence[Sealed | Finding], seals: Seals) -> Iterator[Finding]:
-    if not seals.keys:
-        if rows or seals.since is not None or seals.problem is not None:
-            why = f": {seals.problem}" if seals.problem else ""
+def _gaps(
+    rows: Sequence[_Row | Finding], remembered: Sequence[Signed | Finding], ring: Keyring, seals: Seals
+) -> Iterator[Finding]:
+    if not ring:
+        if rows or seals.since or ring.problem is not None:
+            why = f": {ring.problem}" if ring.problem else ""
             yield Finding(code="check.unsigned", message=f"there is no key to check the signatures with{why}")
     elif not rows:
         yield Finding(
             code="check.unsealed", message="the log has no checkpoint: who owns the database can rewrite all of it"
         )
-    elif seals.guard is not None and seals.since is None and not held:
+    elif seals.guard is not None and not seals.since and not remembered:
         message = "the guard knows nothing of this log: checkpoints that were dropped are not missed"
         yield Finding(code="check.unguarded", message=message)
 
 
-def _check_note(row: _Row, log: Log, seals: Seals, *, size: int) -> Iterator[Finding]:
+def _check_note(row: _Row, log: Log, ring: Keyring, *, size: int) -> Iterator[Finding]:
     """Step 1."""
     try:
         note = parse(row.note)
-        said = open_checkpoint(note, seals.keys, origin=log.origin)[0] if seals.keys else parse_checkpoint(note.text)
+        said = parse_checkpoint(note.text)
+        refused = list(ring.check(note)) if ring else []
     except MalformedError as exc:
         yield _finding("checkpoint.malformed", row, str(exc))
         return
-    except VerificationError as exc:
-        yield _finding("checkpoint.signature", row, str(exc))
+    yield from refused
+    if any(one.code == "checkpoint.signature" for one in refused):
         return
     if (said.origin, said.size, said.root) != (log.origin, row.size, row.root):
         yield _finding("checkpoint.column", row, "its columns are not what its note says")
@@ -137,26 +156,42 @@ def _check_note(row: _Row, log: Log, seals: Seals, *, size: int) -> Iterator[Fin
         yield _finding("checkpoint.beyond", row, f"it was signed for {row.size} entries, the log has {size}")
 
 
-def _held(log: Log, seals: Seals) -> Iterator[Sealed | Finding]:
-    """Steps 3 and 4: what is known from outside of the database."""
-    if seals.guard is not None:
+def _remembered(log: Log, seals: Seals) -> Iterator[Signed | Finding]:
+    """What the guard remembers outside of the database, if anything."""
+    if seals.guard is None:
+        return
+    try:
+        signed = seals.guard.signed(log.origin)
+    except SealError as exc:
+        yield Finding(code="guard.unreadable", message=str(exc))
+        return
+    if signed is not None:
+        yield signed
+
+
+def _check_generation(signed: Sequence[Signed], ring: Keyring) -> Iterator[Finding]:
+    """Step 3, of keys."""
+    newest = ring.rows[-1].generation if ring.rows else 0
+    for one in signed:
+        if one.generation > newest:
+            message = (
+                f"the key of generation {one.generation} has signed, the log knows {newest}: a rotation was taken out"
+            )
+            yield Finding(code="key.generation", message=message)
+
+
+def _held(log: Log, seals: Seals, ring: Keyring) -> Iterator[Sealed | Finding]:
+    """Step 4: what is known from outside."""
+    for note in seals.since:
         try:
-            last = seals.guard.last(log.origin)
-        except SealError as exc:
-            yield Finding(code="guard.unreadable", message=str(exc))
-            last = None
-        if last is not None:
-            yield last
-    if seals.since is not None:
-        try:
-            yield _since(seals.since, log, seals)
+            yield _since(note, log, ring)
         except (MalformedError, VerificationError) as exc:
             yield Finding(code="since.signature", message=str(exc))
 
 
-def _since(note: str, log: Log, seals: Seals) -> Sealed:
-    if seals.keys:
-        return open_checkpoint(note, seals.keys, origin=log.origin)[0]
+def _since(note: str, log: Log, ring: Keyring) -> Sealed:
+    if ring:
+        return ring.open(parse(note))
     # Whoever kept it knows what it said, if not who signed it.
     said = parse_checkpoint(parse(note).text)
     if said.origin != log.origin:
@@ -183,8 +218,13 @@ class _Tree:
             if one.size > self.size:
                 message = f"{one.size} entries were signed, the log has {self.size}: it was cut off, or restored from a backup"
                 yield Finding(code="since.beyond", message=message, seq=self.size)
-        is_whole = True
-        for size in sorted({one for one in (*by_size, *(one.size for one in kept)) if one <= self.size}):
+        is_whole = self._begin()
+        signed = {*by_size, *(one.size for one in kept)} if is_whole else set()
+        for one in kept:
+            if one.size < self.log.first_seq:
+                message = f"{one.size} entries were signed, the log begins at seq {self.log.first_seq}"
+                yield Finding(code="check.before_start", message=message, seq=0)
+        for size in sorted(one for one in signed if self.log.first_seq <= one <= self.size):
             leaves = leaf_hashes(self.log.tenant, self.log.epoch, self.range.size, size, using=self.using)
             self.range.extend(leaves, closed=self._closed)
             if self.range.size < size:
@@ -197,6 +237,25 @@ class _Tree:
         for level, number in sorted(self.wrong.union(left)):
             message = f"tile {level // HEIGHT}/{number} is not the node that it stands for, or is missing"
             yield Finding(code="tile.hash", message=message)
+
+    def _begin(self) -> bool:
+        """Begin at the log's first entry, on the tiles that stand for what was pruned; False where they do not lead there."""
+        first = self.log.first_seq
+        if not first:
+            return True
+        if first < 0:
+            return False
+        tiles = [self.tiles.pop((HEIGHT, number), None) for number in range(first >> HEIGHT)]
+        if first % (1 << HEIGHT) or None in tiles:
+            self.wrong |= {(HEIGHT, number) for number, value in enumerate(tiles) if value is None}
+            return False
+        above = CompactRange()
+        above.extend(
+            (value for value in tiles if value is not None),
+            closed=lambda node, value: self._closed((node[0] + HEIGHT, node[1]), value),
+        )
+        self.range = CompactRange(first, above.hashes)
+        return True
 
     def _closed(self, node: Node, value: bytes) -> None:
         level, number = node
@@ -223,13 +282,23 @@ def _finding(code: str, row: _Row, message: str) -> Finding:
     return Finding(code=code, message=f"checkpoint at {row.size}: {message}", seq=max(0, row.size - 1))
 
 
-def seals_of(log: Log) -> Seals:
-    """What the project's settings give: the key that signs today, and the guard's memory."""
+def seals_of(log: Log, *, pinned: Sequence[VerifierKey] = ()) -> Seals:
+    """What the project's settings give: who signs, and the guard's memory. ``pinned`` keys stand in for who signs."""
     try:
-        signer = keys.signer()
-        if signer is None:
+        signer = None if pinned else keys.signer()
+        if signer is None and not pinned:
             return Seals()
-        return Seals(keys=[signer.verifier_key(log.origin, 0)], guard=signing.guard())
+        return Seals(keys=pinned, signer=signer, guard=_guard(is_needed=not pinned))
     except (SealError, ImportError) as exc:
         # The key is not readable here: what it would prove is a gap, and said.
         return Seals(problem=str(exc))
+
+
+def _guard(*, is_needed: bool) -> SealGuard | None:
+    try:
+        return signing.guard()
+    except SealError:
+        # An auditor with keys of his own has no guard, and needs none.
+        if is_needed:
+            raise
+        return None

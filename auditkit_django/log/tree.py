@@ -14,6 +14,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS
 
 from auditkit_django.exceptions import MalformedError, SealError
+from auditkit_django.ledger import tiles
 from auditkit_django.ledger.merkle import node_hash
 from auditkit_django.ledger.proofs import Reader
 from auditkit_django.ledger.ranges import Node, is_hash
@@ -21,7 +22,7 @@ from auditkit_django.log.reading import any_text
 from auditkit_django.models import Entry, Tile
 
 #: Levels of the tree in one tile: 256 rows stand under each node that is kept.
-HEIGHT = 8
+HEIGHT = tiles.HEIGHT
 _CHUNK = 10_000
 
 
@@ -40,7 +41,8 @@ def reader(
                 found |= {node: _fold([rows[at] for at in _span(node)]) for node in wanted}
             except (KeyError, MalformedError) as exc:
                 raise SealError(
-                    f"proof: a node of level {height * HEIGHT} of tenant {tenant!r} is missing or altered: verify the log"
+                    f"proof: a node of level {height * HEIGHT} of tenant {tenant!r} is missing: it was pruned, or altered (verify"
+                    " the log)"
                 ) from exc
         return [found[node] for node in nodes]
 

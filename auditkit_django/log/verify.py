@@ -11,6 +11,7 @@ Verify one log, trusting nothing that is stored: everything is recomputed.
 6. No event is outside of the log: each has an entry, waits for one, or is in quarantine as it was put there.
 7. The checkpoints are what was signed, each at its size (:mod:`sealed`), and the log begins with what a note says that
    somebody kept elsewhere.
+8. A log that is not the tenant's first follows from the one before it, as its first entry says (:mod:`epochs`).
 
 The verdict is the worst of the findings. Without a checkpoint held outside of this database a rewrite of everything,
 hashes included, is not found: that is what published checkpoints are for.
@@ -19,7 +20,7 @@ hashes included, is not found: that is what published checkpoints are for.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -32,20 +33,27 @@ from django.utils import timezone
 from auditkit_django.exceptions import MalformedError, UnknownTenantError
 from auditkit_django.ledger.disclosure import split_with_values
 from auditkit_django.ledger.entry import ZERO_HASH, format_time, leaf_hash, parse
+from auditkit_django.ledger.note import VerifierKey
 from auditkit_django.log.checking import diagnose, is_as_appended, quick_time
+from auditkit_django.log.epochs import check_predecessor
 from auditkit_django.log.findings import GAPS, Finding, Verdict, VerifyReport, uuid_of
+from auditkit_django.log.licences import Licences, licences_of
 from auditkit_django.log.own import OPENED, QUARANTINED
 from auditkit_django.log.reading import MAX_SEQ, StoredEntry, StoredEvent, event_row, stored_entries
 from auditkit_django.log.reconcile import unlogged_events
 from auditkit_django.log.rows import row_digest
 from auditkit_django.log.sealed import Seals, seals_of
 from auditkit_django.log.sealed import check as check_seals
+from auditkit_django.log.tree import HEIGHT
 from auditkit_django.models import Checkpoint, Entry, Event, Log, Pending
 from auditkit_django.signals import verification_failed
 
 MAX_FINDINGS: Final = 1000
 #: What reading a row raises whose columns were edited into what no such column holds.
 _UNREADABLE: Final = (DataError, AttributeError, TypeError, ValueError)
+
+#: Gaps that no fuller run would close.
+_LASTING: Final = frozenset({"check.lost", "check.epochs", "check.erased", "check.pruned", "check.before_start"})
 
 Progress = Callable[[int, int], None]
 
@@ -65,6 +73,7 @@ class Walk:
     first_seq: int | None = None
     omitted: int = 0
     findings: list[Finding] = field(default_factory=list)
+    licences: Licences = field(default_factory=Licences)
 
     def add(self, finding: Finding) -> None:
         """Keep ``finding``; beyond ``MAX_FINDINGS`` it is only counted."""
@@ -99,30 +108,38 @@ def verify(
     resume: Walk | None = None,
     checkpoint: Callable[[Walk], None] | None = None,
     seals: Seals | None = None,
-    since: str | None = None,
+    since: str | Sequence[str] | None = None,
+    keys: Sequence[VerifierKey] = (),
+    epoch: int | None = None,
     using: str = DEFAULT_DB_ALIAS,
 ) -> VerifyReport:
     """
-    Check the newest log of ``tenant`` against its events; constant memory, one query per 2,000 entries.
+    Check the newest log of ``tenant``, or that of ``epoch``, against its events; constant memory, one query per 2,000 entries.
 
     ``max_entries`` checks only the newest. ``progress`` gets (checked, size) after each chunk, ``checkpoint`` the walk
     so far, from which ``resume`` goes on in another run. The verdict is kept in the log's row for the pages. ``since`` is a
-    signed note that was kept elsewhere; ``seals`` replaces the keys and the guard of the settings. Where only the newest
-    entries are checked, checkpoints are not.
+    signed note that was kept elsewhere, or several; ``keys`` are pinned, in place of those of the settings; ``seals`` replaces
+    the guard too. Where only the newest entries are checked, checkpoints are not.
 
     Raises:
-        UnknownTenantError: The tenant has no log, no entry and no event.
+        UnknownTenantError: The tenant has no log, no entry and no event; or no log of that epoch.
     """
     started_at = timezone.now()
     try:
-        log = _log_row(tenant, using=using)
+        log = _log_row(tenant, epoch, using=using)
     except _UNREADABLE as exc:
         unreadable = Finding(code="log.head", message=f"the log's row cannot be read: {exc}")
         return _without_log(tenant, started_at, using=using, found=[unreadable])
+    if log is None and epoch is not None:
+        raise UnknownTenantError(f"epoch: got {epoch} of tenant {tenant!r}, wanted one that has a log")
     if log is None:
         return _without_log(tenant, started_at, using=using)
-    start = max(0, log.size - max_entries) if max_entries is not None else 0
+    begin = log.first_seq
+    start = max(begin, log.size - max_entries) if max_entries is not None else begin
+    if resume is not None and resume.seq < log.first_seq:
+        resume = None
     walk = resume or Walk(seq=start, prev=ZERO_HASH if start == 0 else None)
+    walk.licences = licences_of(tenant, log.epoch, using=using)
     first = walk.seq if walk.first_seq is None else walk.first_seq
     for chunk in stored_entries(tenant, log.epoch, start=walk.seq, using=using):
         _check_chunk(walk, chunk, log, using=using)
@@ -132,22 +149,57 @@ def verify(
             walk.first_seq = first
             checkpoint(walk)
     log = _log_now(log, walk, using=using)
-    for finding in (*_check_head(walk, log), *_check_outside(log, using=using)):
+    if walk.findings and begin != _first_seq_now(log, using=using):
+        # Pruned while we read: what was missing was on its way out.
+        return verify(
+            tenant,
+            epoch=epoch,
+            max_entries=max_entries,
+            progress=progress,
+            seals=seals,
+            since=since,
+            keys=keys,
+            using=using,
+        )
+    for finding in (*_check_start(walk, log), *_check_head(walk, log), *_check_outside(log, using=using)):
         walk.add(finding)
-    gaps = []
-    if first == 0 or since is not None:
-        seals = seals or seals_of(log)
-        seals = replace(seals, since=since) if since is not None else seals
-        for finding in check_seals(log, seals, using=using):
-            if finding.code in GAPS:
-                gaps.append(finding)
-            else:
-                walk.add(finding)
+    gaps = list(_licensed(walk.licences, log, first=first))
+    seals = seals or seals_of(log, pinned=keys)
+    if since is not None:
+        seals = replace(seals, since=[since] if isinstance(since, str) else list(since))
+    about_seals = _check_seals(log, seals, using=using) if first <= log.first_seq or seals.since else ()
+    for finding in (*about_seals, *_check_epochs(log, seals, is_newest=epoch is None, using=using)):
+        if finding.code in GAPS:
+            gaps.append(finding)
+        else:
+            walk.add(finding)
     report = _report(walk, log, first=first, gaps=gaps, started_at=started_at, using=using)
     _remember(log, report, using=using)
     if walk.findings:
         verification_failed.send_robust(sender=Log, report=report)
     return report
+
+
+def _check_seals(log: Log, seals: Seals, *, using: str) -> Iterator[Finding]:
+    """Step 7. A note of an older log of the tenant is held against that."""
+    older = Log.objects.using(using).filter(tenant=log.tenant, epoch__lt=log.epoch)
+    by_origin = {one.origin: one for one in older} if log.epoch and seals.since else {}
+    named = {note: note.partition("\n")[0] for note in seals.since}  # The first line of a checkpoint is its origin.
+    yield from check_seals(
+        log, replace(seals, since=[note for note, origin in named.items() if origin not in by_origin]), using=using
+    )
+    for origin in by_origin.keys() & set(named.values()):
+        notes = [note for note, named_origin in named.items() if named_origin == origin]
+        yield from check_seals(by_origin[origin], replace(seals, since=notes), using=using)
+
+
+def _check_epochs(log: Log, seals: Seals, *, is_newest: bool, using: str) -> Iterator[Finding]:
+    """Step 8."""
+    if log.epoch > 0:
+        yield from check_predecessor(log, seals.guard, using=using)
+        if is_newest:
+            message = f"{log.epoch} older logs of the tenant were not checked: manage.py auditkit_verify does"
+            yield Finding(code="check.epochs", message=message)
 
 
 def _check_chunk(walk: Walk, chunk: Iterable[StoredEntry], log: Log, *, using: str) -> None:
@@ -164,7 +216,7 @@ def _check_entry(walk: Walk, stored: StoredEntry, log: Log, *, using: str) -> No
     time = quick_time(stored)
     is_quick = walk.prev is not None and (time == walk.time or (time > walk.time and _is_time(time)))
     if not is_quick or not is_as_appended(stored, origin=log.origin, prev=walk.prev, time=time, computed=computed):  # type: ignore[arg-type]
-        for finding in diagnose(stored, tenant=log.tenant, origin=log.origin, prev=walk.prev, last_time=walk.time):
+        for finding in _diagnosed(walk, stored, log, using=using):
             walk.add(finding)
         time = _time_of(stored) or walk.time
     if stored.seq == 0 and (stored.event is None or stored.event.action != OPENED):
@@ -177,10 +229,49 @@ def _check_entry(walk: Walk, stored: StoredEntry, log: Log, *, using: str) -> No
     walk.seq, walk.prev, walk.time, walk.checked = stored.seq + 1, computed, time, walk.checked + 1
 
 
+def _diagnosed(walk: Walk, stored: StoredEntry, log: Log, *, using: str) -> list[Finding]:
+    for is_last in (False, True):
+        found = list(
+            diagnose(
+                stored,
+                tenant=log.tenant,
+                origin=log.origin,
+                prev=walk.prev,
+                last_time=walk.time,
+                licences=walk.licences,
+            )
+        )
+        if is_last or not any(one.code in ("event.missing", "disclosure.missing") for one in found):
+            break
+        # Perhaps erased or pruned since we began, by a licence that we have not seen.
+        walk.licences = licences_of(log.tenant, log.epoch, using=using)
+    return found
+
+
+def _check_start(walk: Walk, log: Log) -> Iterator[Finding]:
+    """Step 2, for a log that does not begin at 0."""
+    if not 0 <= log.first_seq <= walk.licences.start() or log.first_seq % (1 << HEIGHT):
+        message = f"it begins at seq {log.first_seq}, and may at {walk.licences.start()}"
+        yield Finding(code="log.start", message=message, seq=max(0, log.first_seq))
+
+
+def _licensed(licences: Licences, log: Log, *, first: int) -> Iterator[Finding]:
+    """What is missing and may be."""
+    if (events := licences.erased_events(first)) > 0:
+        yield Finding(code="check.erased", message=f"values of {events} events were erased", seq=first)
+    if log.first_seq > 0:
+        message = f"entries 0 to {log.first_seq - 1} were pruned: the tiles stand for them"
+        yield Finding(code="check.pruned", message=message, seq=0)
+    for purge in sorted(licences.purges, key=lambda one: (one.until, str(one.kind))):
+        if purge.kind is not None and purge.until > first:
+            message = f"{purge.described()} before seq {purge.until} were pruned: their entries stand"
+            yield Finding(code="check.pruned", message=message, seq=first)
+
+
 def _check_head(walk: Walk, log: Log) -> Iterator[Finding]:
     """Step 5."""
     last = walk.seq - 1
-    if log.size == walk.seq == 0:
+    if log.size == walk.seq == 0 or (log.size == walk.seq == log.first_seq):
         # A log is opened with its first entry: an empty one was emptied.
         yield Finding(code="entry.missing", message="the log has no entry, not even its first", seq=0)
     if walk.seq < log.size:
@@ -201,7 +292,9 @@ def _check_head(walk: Walk, log: Log) -> Iterator[Finding]:
 
 
 def _check_outside(log: Log, *, using: str) -> Iterator[Finding]:
-    """Step 6."""
+    """Step 6, of the newest log: an event is in one of them."""
+    if Log.objects.using(using).filter(tenant=log.tenant, epoch__gt=log.epoch).exists():
+        return
     for event_id in unlogged_events(log.tenant, using=using, limit=MAX_FINDINGS):
         yield Finding(
             code="event.unlogged", message="the event is neither in the log nor waiting for it", event_id=event_id
@@ -220,7 +313,9 @@ def _check_outside(log: Log, *, using: str) -> Iterator[Finding]:
 def _entries_of_no_log(log: Log, *, using: str) -> Iterator[Finding]:
     """Entries that no walk from seq 0 meets, which would pass their events off as logged."""
     epochs = list(Log.objects.using(using).filter(tenant=log.tenant).order_by("epoch").values_list("epoch", flat=True))
-    outside = Q(epoch__lt=epochs[0]) | Q(epoch__gt=epochs[-1]) | Q(seq__lt=0)
+    outside = (
+        Q(epoch__lt=epochs[0]) | Q(epoch__gt=epochs[-1]) | Q(seq__lt=0) | Q(epoch=log.epoch, seq__lt=log.first_seq)
+    )
     if get_connection(using).vendor == "sqlite":
         outside |= Q(seq__gt=MAX_SEQ)  # Text stands behind all numbers.
     found = Entry.objects.using(using).filter(outside, tenant=log.tenant).values_list("epoch", "seq")
@@ -246,12 +341,17 @@ def _check_quarantined(stored: StoredEntry, event: StoredEvent, *, using: str) -
         )
 
 
-def _log_row(tenant: str, *, using: str) -> Log | None:
-    """The row of the newest log, None where there is none; one of ``_UNREADABLE`` where its columns hold no such values."""
-    log = Log.objects.using(using).filter(tenant=tenant).order_by("-epoch").first()
+def _log_row(tenant: str, epoch: int | None, *, using: str) -> Log | None:
+    """
+    The row of the newest log, or of that of ``epoch``; None where there is none; one of ``_UNREADABLE`` where its columns hold no
+    such values.
+    """
+    logs = Log.objects.using(using).filter(tenant=tenant)
+    log = (logs if epoch is None else logs.filter(epoch=epoch)).order_by("-epoch").first()
     if log is not None:
         format_time(log.head_time)
         log.size, log.epoch = operator.index(log.size), operator.index(log.epoch)
+        log.first_seq = operator.index(log.first_seq)
     return log
 
 
@@ -284,8 +384,11 @@ def _without_log(tenant: str, started_at: datetime, *, using: str, found: Iterab
 
 
 def _report(walk: Walk, log: Log, *, first: int, gaps: list[Finding], started_at: datetime, using: str) -> VerifyReport:
-    if first > 0:
-        gaps = [Finding(code="check.partial", message=f"entries 0 to {first - 1} were not checked", seq=0), *gaps]
+    if first > log.first_seq:
+        gaps = [
+            Finding(code="check.partial", message=f"entries {log.first_seq} to {first - 1} were not checked", seq=0),
+            *gaps,
+        ]
     last = _last_sealed(log, using=using)
     findings = sorted(walk.findings, key=lambda finding: (finding.seq is None, finding.seq or 0))
     verdict: Verdict = "INVALID" if findings else "VALID_WITH_GAPS" if gaps else "VALID"
@@ -314,6 +417,10 @@ def _last_sealed(log: Log, *, using: str) -> int:
     return last if type(last) is int else 0
 
 
+def _first_seq_now(log: Log, *, using: str) -> object:
+    return Log.objects.using(using).filter(pk=log.pk).values_list("first_seq", flat=True).first()
+
+
 def _log_now(log: Log, walk: Walk, *, using: str) -> Log:
     """
     The log's row as it is after the walk: events are appended while we read, and the row moves with them.
@@ -332,7 +439,7 @@ def _log_now(log: Log, walk: Walk, *, using: str) -> Log:
 
 def _remember(log: Log, report: VerifyReport, *, using: str) -> None:
     # What a fuller run found is not forgotten because the newest entries are whole.
-    is_partial = bool(report.gaps)
+    is_partial = any(gap.code not in _LASTING for gap in report.gaps)
     if is_partial and report.is_valid and log.verdict == "INVALID":
         return
     Log.objects.using(using).filter(pk=log.pk).update(

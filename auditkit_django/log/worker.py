@@ -15,6 +15,7 @@ from auditkit_django.conf import settings
 from auditkit_django.exceptions import AuditkitError
 from auditkit_django.log import chores
 from auditkit_django.log.append import append_sweep
+from auditkit_django.log.halting import halt_behind
 from auditkit_django.log.health import Health, health
 from auditkit_django.log.reconcile import reconcile
 from auditkit_django.log.tenants import known_tenants
@@ -42,6 +43,7 @@ class Worker:
 
     def run_once(self) -> int:
         """Do the chores, reconcile, append until nothing is left that this worker can take; the number of new entries."""
+        halt_behind(using=self.using)
         chores.run(using=self.using)
         self.reconcile()
         before = self.appended
@@ -58,6 +60,7 @@ class Worker:
                 now = time.monotonic()
                 if now >= next_reconcile:
                     next_reconcile = now + RECONCILE_SECONDS
+                    halt_behind(using=self.using)
                     self.reconcile()
                 chores.run_due(using=self.using)
                 is_busy = self._sweep()

@@ -7,7 +7,7 @@ from auditkit_django import installation
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("auditkit_django", "0003_checkpoints"),
+        ("auditkit_django", "0005_key_generations"),
     ]
 
     operations = [

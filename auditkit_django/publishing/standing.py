@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.db import DEFAULT_DB_ALIAS
 
-from auditkit_django.log.seal import newest
+from auditkit_django.log.checkpoints import newest
 from auditkit_django.models import Delivery, Log, Publication
 
 

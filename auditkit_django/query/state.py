@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from auditkit_django.conf import settings
+from auditkit_django.log.checkpoints import newest, sealed_at
 from auditkit_django.models import Checkpoint, Event, Log, Pending, Publication
 
 PENDING_CAP = 1000
@@ -24,7 +25,8 @@ class Published:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogState:
     """``size`` counts entries; ``pending`` is counted up to ``PENDING_CAP``; ``verdict`` is of the last verification,
-    ``sealed_size`` what the newest checkpoint is for; ``published`` where checkpoints are, in the order of the settings."""
+    ``sealed_size`` what the newest checkpoint is for, ``first_seq`` where the log begins since it was pruned; ``published``
+    where checkpoints are, in the order of the settings."""
 
     tenant: str
     origin: str
@@ -34,6 +36,7 @@ class LogState:
     verified_at: datetime | None
     verified_size: int | None
     verdict: str
+    first_seq: int = 0
     sealed_size: int = 0
     sealed_at: datetime | None = None
     published: tuple[Published, ...] = ()
@@ -41,7 +44,9 @@ class LogState:
 
 def newest_checkpoint(tenant: str) -> Checkpoint | None:
     """The newest signed checkpoint of the tenant's newest log; None where it was never sealed."""
-    return Checkpoint.objects.filter(tenant=tenant).order_by("-epoch", "-size").first()
+    # Of the newest log alone: after a recovery the old one's says nothing of what is appended now.
+    log = Log.objects.filter(tenant=tenant).order_by("-epoch").first()
+    return newest(log) if log is not None else None
 
 
 def log_state(tenant: str) -> LogState | None:
@@ -53,7 +58,7 @@ def log_state(tenant: str) -> LogState | None:
         return None
     oldest = pointers.order_by("id").first() if pending else None
     event = Event.objects.filter(tenant=tenant, id=oldest.event_id).first() if oldest is not None else None
-    checkpoint = newest_checkpoint(tenant)
+    checkpoint = newest(log) if log is not None else None
     return LogState(
         tenant=tenant,
         origin=log.origin if log is not None else "",
@@ -63,8 +68,9 @@ def log_state(tenant: str) -> LogState | None:
         verified_at=log.verified_at if log is not None else None,
         verified_size=log.verified_size if log is not None else None,
         verdict=log.verdict if log is not None else "",
+        first_seq=log.first_seq if log is not None else 0,
         sealed_size=checkpoint.size if checkpoint is not None else 0,
-        sealed_at=checkpoint.sealed_at if checkpoint is not None else None,
+        sealed_at=sealed_at(checkpoint) if checkpoint is not None else None,
         published=tuple(_published(checkpoint)) if checkpoint is not None else (),
     )
 

@@ -104,6 +104,12 @@ _current: ContextVar[Context | None] = ContextVar("auditkit_context", default=No
 _NO_FACTS = ContextFacts({})
 
 
+def current_actor() -> Actor:
+    """Who acts now; the system where no context says."""
+    context = current()
+    return context.resolve_actor() if context is not None else SYSTEM
+
+
 def enter(context: Context) -> Token[Context | None]:
     """Make ``context`` the innermost one; what was innermost becomes its outer one."""
     context.outer = _current.get()

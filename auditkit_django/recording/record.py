@@ -26,7 +26,7 @@ from auditkit_django.exceptions import AuditkitError, MalformedError, RecordingE
 from auditkit_django.ledger.entry import ACTION_PATTERN, OUTCOMES, SEVERITIES
 from auditkit_django.log.identity import id_of_key, new_id
 from auditkit_django.log.meta import META_TENANT
-from auditkit_django.log.own import SEALED
+from auditkit_django.log.own import CONTROL_CATEGORY, RESERVED
 from auditkit_django.log.rows import EventRow
 from auditkit_django.log.writing import is_broken, write_event
 from auditkit_django.models import Event
@@ -119,7 +119,7 @@ def build_draft(
     if tenant is None and context is not None:
         tenant = context.resolve_tenant()
     key = tenant_key(tenant)
-    if key == META_TENANT and (words.category != "audit" or words.name == SEALED):
+    if key == META_TENANT and words.category != CONTROL_CATEGORY:
         raise MalformedError(
             f"tenant: got {key!r}, whose log is that of checkpoints, which is written by sealing alone"
         )
@@ -196,6 +196,8 @@ def _failed(exc: Exception, *, action: str) -> None:
 @lru_cache(maxsize=2048)
 def _words_of(name: str, unknown_action: str) -> _Words:
     action = actions.get(name) if isinstance(name, str) else None
+    if action is not None and action.name in RESERVED:
+        raise MalformedError(f"action: got {name!r}, which the log alone records, wanted another")
     if action is not None:
         return _Words(action.name, action.category, action.severity, action.outcome)
     if not isinstance(name, str) or not ACTION_PATTERN.fullmatch(name):

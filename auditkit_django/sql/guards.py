@@ -8,13 +8,14 @@ deletes the old row without firing delete triggers.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from auditkit_django.sql import postgresql, sqlite
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -28,12 +29,21 @@ class Guarded:
     may_update: bool = False
 
 
+Permit = Literal["erase", "prune"]
+
+#: What each permit lets pass: the verb and the tables.
+_PERMITS: dict[Permit, tuple[str, tuple[str, ...]]] = {
+    "erase": ("update", ("auditkit_django_event",)),
+    "prune": ("delete", ("auditkit_django_event", "auditkit_django_entry", "auditkit_django_checkpoint")),
+}
+
 GUARDED: tuple[Guarded, ...] = (
     Guarded(table="auditkit_django_event", keys=(("id",),)),
     Guarded(table="auditkit_django_entry", keys=(("tenant", "epoch", "seq"), ("tenant", "event_id"))),
     Guarded(table="auditkit_django_tile", keys=(("tenant", "epoch", "level", "number"),)),
     Guarded(table="auditkit_django_checkpoint", keys=(("tenant", "epoch", "size"),)),
     Guarded(table="auditkit_django_publication", keys=(("tenant", "epoch", "size", "publisher"),)),
+    Guarded(table="auditkit_django_keygeneration", keys=(("tenant", "epoch", "generation"),)),
     Guarded(table="auditkit_django_log", keys=(("id",), ("tenant", "epoch")), may_update=True),
 )
 
@@ -52,6 +62,29 @@ def install(connection: BaseDatabaseWrapper) -> None:
 def remove(connection: BaseDatabaseWrapper) -> None:
     """Take every guard away (migrations backwards, and tests that play the attacker)."""
     _run(connection, [sql for guarded in _standing(connection) for sql in _remove_statements(connection, guarded)])
+
+
+@contextmanager
+def permitted(connection: BaseDatabaseWrapper, what: Permit) -> Iterator[None]:
+    """
+    Inside, in the transaction that is open, the guards let erasure or pruning pass, and nothing else.
+
+    On PostgreSQL the triggers look for a setting of the transaction. SQLite's cannot: those in the way are dropped and put
+    back, which a rollback undoes as well.
+    """
+    if connection.vendor == "postgresql":
+        _run(connection, [f"SET LOCAL auditkit.permit = '{what}'"])
+        yield
+        _run(connection, ["SET LOCAL auditkit.permit = ''"])
+        return
+    verb, tables = _PERMITS[what]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+        standing = dict(cursor.fetchall())
+    names = [name for table in tables if (name := f"{table}_no_{verb}") in standing]
+    _run(connection, [f"DROP TRIGGER {name}" for name in names])
+    yield
+    _run(connection, [standing[name] for name in names])
 
 
 def problems(connection: BaseDatabaseWrapper) -> list[str]:

@@ -119,7 +119,9 @@ def _standing(state: LogState) -> tuple[Tone, str, str]:
         return "bad", _("BROKEN: the chain does not hold"), _("Verify again to see what was found.")
     if state.verdict == "INCOMPLETE":
         return "unsure", _("Not verified: the last check could not finish"), _entries(state.size)
-    notes = [_("only the newest entries")] if state.verdict == "VALID_WITH_GAPS" else []
+    notes = [_("with gaps that the check names")] if state.verdict == "VALID_WITH_GAPS" else []
+    if state.first_seq:
+        notes.append(_("begins at #%(seq)s, past its retention before") % {"seq": f"{state.first_seq:,}"})
     if (since := state.size - state.verified_size) > 0:
         notes.append(ngettext("%(count)s newer entry", "%(count)s newer entries", since) % {"count": f"{since:,}"})
     return "good", _("Chain verified through #%(seq)s") % {"seq": f"{last:,}"}, " · ".join(notes)

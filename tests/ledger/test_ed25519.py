@@ -50,11 +50,13 @@ def test_every_wycheproof_case_gives_the_published_verdict(verify: Any) -> None:
 
 
 def test_every_known_answer_holds_and_no_bit_of_it_may_change(verify: Any) -> None:
-    for vector in load("ed25519/ed25519-sign-kat.json")[:8]:
+    for number, vector in enumerate(load("ed25519/ed25519-sign-kat.json")):
         public, signature, message = (bytes.fromhex(vector[name]) for name in ("public", "signature", "message"))
         signature = signature[:64]
         ed25519.check_key(public)
         assert verify(public, signature, message)
+        if number >= 8:
+            continue
         for at in (0, 31, 32, 63):
             changed = bytearray(signature)
             changed[at] ^= 1

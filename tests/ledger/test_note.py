@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,6 +19,7 @@ from auditkit_django.ledger.checkpoint import Checkpoint, format_checkpoint, ope
 from auditkit_django.ledger.errors import AuditkitError, MalformedError, VerificationError
 from auditkit_django.ledger.merkle import EMPTY_ROOT
 from auditkit_django.ledger.note import COSIGNATURE, ED25519, Note, Signature, VerifierKey
+from auditkit_django.ledger.tlog_proof import format_proof, parse_proof
 from tests.ledger.vectors import ABSENT, FOLDER, load
 
 ORIGIN = "audit.example.org/t/1"
@@ -55,6 +57,22 @@ def test_the_published_checkpoints_are_read(name: str) -> None:
     assert parse_checkpoint(found.text).size == 20852163
     assert note.format_note(found) == file.read_text()
     assert len(found.signatures) == 1 + name.count("cosigned")
+
+
+def test_the_published_proof_is_read_but_for_its_extra_line() -> None:
+    # The format's example: its signatures and some of its hashes are left out, so that there is nothing to verify.
+    file = Path(FOLDER) / "notes" / "c2sp-tlog-proof-example.txt"
+    if not file.is_file():
+        pytest.skip(ABSENT)
+    first, extra, *rest = file.read_text().split("\n")
+    assert extra.startswith("extra ")
+    found = parse_proof("\n".join([first, *rest]))
+    assert (found.index, len(found.hashes)) == (73894, 5)
+    assert format_proof(found) == "\n".join([first, *rest])
+    assert found.note.startswith("example.com/fancylog\n109482\n")
+    # Nobody signs what ``extra`` says: it is refused, not passed over.
+    with pytest.raises(MalformedError):
+        parse_proof(file.read_text())
 
 
 def test_a_note_is_signed_and_opened() -> None:
@@ -201,7 +219,7 @@ def test_every_checkpoint_is_read_as_it_was_written(size: int, root: bytes) -> N
 def test_openssl_accepts_the_signature_and_refuses_another_text(tmp_path: Path) -> None:
     openssl = shutil.which("openssl")
     if openssl is None:
-        pytest.skip("openssl is not installed")
+        (pytest.fail if os.environ.get("AUDITKIT_REQUIRE_INTEROP") else pytest.skip)("openssl is not installed")
     # SubjectPublicKeyInfo of Ed25519 (RFC 8410) is this prefix and the 32 bytes of the key.
     (tmp_path / "key.der").write_bytes(bytes.fromhex("302a300506032b6570032100") + KEY.public)
     (tmp_path / "signature").write_bytes(note.parse(NOTE).signatures[0].blob)

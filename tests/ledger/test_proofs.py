@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +176,34 @@ def test_a_corrupted_range_proof_is_refused(size: int) -> None:
             for proof in proofs:
                 with pytest.raises(VerificationError):
                     verify_range(LEAVES[start:end], start, end, size, proof, mth(0, size))
+
+
+def rearranged(proof: RangeProof) -> Iterator[RangeProof]:
+    """The proof with a hash dropped, swapped with its neighbour, or shifted: along its side or over to the other."""
+    for name in ("left", "right"):
+        hashes = getattr(proof, name)
+        for at in range(len(hashes)):
+            yield replace(proof, **{name: hashes[:at] + hashes[at + 1 :]})
+        for at in range(1, len(hashes)):
+            swapped = (*hashes[: at - 1], hashes[at], hashes[at - 1], *hashes[at + 1 :])
+            yield replace(proof, **{name: swapped})
+        if len(hashes) > 2:
+            yield replace(proof, **{name: hashes[1:] + hashes[:1]})
+    if proof.left:
+        yield RangeProof(left=proof.left[:-1], right=(proof.left[-1], *proof.right))
+    if proof.right:
+        yield RangeProof(left=(*proof.left, proof.right[0]), right=proof.right[1:])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_range_proof_with_a_hash_dropped_swapped_or_shifted_is_refused(size: int) -> None:
+    root, lefts = mth(0, size), [reference.cover_hashes(0, start) for start in range(size + 1)]
+    for end in range(size + 1):
+        right = reference.cover_hashes(end, size)
+        for start in range(end + 1):
+            proof, leaves = RangeProof(left=lefts[start], right=right), LEAVES[start:end]
+            for wrong in rearranged(proof):
+                assert not is_accepted(verify_range, leaves, start, end, size, wrong, root), (start, end, wrong)
 
 
 @pytest.mark.parametrize("size", range(1, 25))

@@ -15,7 +15,7 @@ from django.db import connection, models, transaction
 from auditkit_django.ledger.disclosure import digest_of_json, split
 from auditkit_django.ledger.entry import VERSION, format_time
 from auditkit_django.log.rows import ENTRY_TABLE, EVENT_TABLE, LOG_TABLE, PENDING_TABLE
-from auditkit_django.models import Checkpoint, Entry, Event, Log, Pending, Publication, Tile
+from auditkit_django.models import Checkpoint, Entry, Event, KeyGeneration, Log, Pending, Publication, Tile
 
 TABLES: Mapping[type[models.Model], str] = {
     Event: EVENT_TABLE,
@@ -25,6 +25,7 @@ TABLES: Mapping[type[models.Model], str] = {
     Tile: Tile._meta.db_table,
     Checkpoint: Checkpoint._meta.db_table,
     Publication: Publication._meta.db_table,
+    KeyGeneration: KeyGeneration._meta.db_table,
 }
 
 

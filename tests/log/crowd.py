@@ -34,7 +34,11 @@ def _setup() -> None:
         database = {"ENGINE": "django.db.backends.sqlite3", "NAME": name, "OPTIONS": options}
     settings.DATABASES = {"default": database}
     append = os.environ.get("CROWD_APPEND", "worker")
-    settings.AUDITKIT = {**settings.AUDITKIT, "APPEND": append, "APPEND_BATCH": 20, "WORKER_POLL_SECONDS": 0.02}
+    batch = int(os.environ.get("CROWD_APPEND_BATCH", "20"))
+    settings.AUDITKIT = {**settings.AUDITKIT, "APPEND": append, "APPEND_BATCH": batch, "WORKER_POLL_SECONDS": 0.02}
+    settings.AUDITKIT |= json.loads(os.environ.get("CROWD_AUDITKIT", "{}"))
+    if "CROWD_KEY" in os.environ:
+        settings.AUDITKIT = {**settings.AUDITKIT, "KEY_FILE": os.environ["CROWD_KEY"]}
     django.setup()
     signal.signal(signal.SIGTERM, lambda *_: _stopping.set())
 
@@ -185,6 +189,52 @@ def report() -> None:
     print(json.dumps(found))
 
 
+def command(*arguments: str) -> None:
+    """A management command."""
+    from django.core.management import call_command
+
+    call_command(*arguments)
+
+
+def fill(tenant: str, count: int) -> None:
+    """``count`` events of people with names of their own, some of them long ago, appended and sealed."""
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from auditkit_django import auditlog
+    from auditkit_django.log.append import append_all
+    from auditkit_django.log.seal import seal
+
+    done, parts = 0, 4
+    for part in range(parts):
+        with auditlog.batch() as batch:
+            for number in range(done, count * (part + 1) // parts):
+                actor = auditlog.Actor("user", str(number % 50), f"Person {number % 50}", f"p{number % 50}@example.com")
+                action = "data.record.viewed" if number % 3 else "org.updated"
+                note = {"number": number, "to": f"p{number * 7 % 50}@example.com"}
+                batch.event(action, tenant=tenant, actor=actor, resource=f"record:{number}", metadata=note)
+        done = count * (part + 1) // parts
+        moment = timezone.now() - timedelta(days=100 * (parts - part))
+        append_all(clock=lambda moment=moment: moment)  # type: ignore[misc]
+        seal(tenant)
+
+
+def grow(tenant: str, *commands: str) -> None:
+    """Two events more, a worker's round, and commands; then what waits and the states of the tenant's logs, as JSON."""
+    from django.core.management import call_command
+
+    from auditkit_django.models import Log, Pending
+
+    for _ in range(2):
+        os.write(2, f"{_one_act(tenant)}\n".encode())
+    call_command("auditkit_worker", "--once", stdout=sys.stderr)
+    for command in commands:
+        call_command(command, "--tenant", tenant, stdout=sys.stderr)
+    states = Log.objects.filter(tenant=tenant).order_by("epoch").values_list("state", flat=True)
+    print(json.dumps({"pending": Pending.objects.count(), "states": list(states)}))
+
+
 def pending() -> None:
     """How many events wait."""
     from auditkit_django.models import Pending
@@ -197,7 +247,10 @@ if __name__ == "__main__":
     role, *rest = sys.argv[1:]
     if role in ("write", "die"):
         {"write": write, "die": die}[role](int(rest[0]))
-    elif role in ("work", "publish", "publishing"):
-        {"work": work, "publish": publish, "publishing": publishing}[role](*rest)
+    elif role in ("work", "command", "publish", "publishing", "grow"):
+        roles = {"work": work, "command": command, "publish": publish, "publishing": publishing, "grow": grow}
+        roles[role](*rest)
+    elif role == "fill":
+        fill(rest[0], int(rest[1]))
     else:
         {"migrate": migrate, "report": report, "pending": pending, "published": published}[role]()

@@ -1,4 +1,4 @@
-"""A scratch database and the processes of ``crowd.py`` that work on it."""
+"""A scratch database and the processes of ``crowd.py`` that work on it; ``environment`` is for all of them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ class Scene:
     name: str
     server: Server | None
     folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     outputs: list[Path] = field(default_factory=list)
 
-    def run(self, role: str, *arguments: str) -> str:
-        """Run one role to its end; what it printed."""
+    def run(self, role: str, *arguments: str, code: int = 0) -> str:
+        """Run one role to its end, with exit code ``code``; what it printed. Those that do much get more patience."""
         command = [sys.executable, "-m", "tests.log.crowd", role, *arguments]
         done = subprocess.run(
             command,
@@ -37,10 +38,10 @@ class Scene:
             env=self._environment(),
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=20 * PATIENCE_SECONDS if role in ("fill", "command") else PATIENCE_SECONDS,
             check=False,
         )
-        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.returncode == code, (done.returncode, done.stdout[-3000:], done.stderr[-3000:])
         return done.stdout
 
     def start(self, role: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
@@ -106,7 +107,7 @@ class Scene:
 
     def _environment(self) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("AUDITKIT_", "CROWD_"))}
-        ours |= {"DJANGO_SETTINGS_MODULE": "tests.settings", "CROWD_NAME": self.name}
+        ours |= {"DJANGO_SETTINGS_MODULE": "tests.settings", "CROWD_NAME": self.name, **self.environment}
         if self.server is None:
             return {**ours, "CROWD_VENDOR": "sqlite"}
         return {

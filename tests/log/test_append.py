@@ -203,7 +203,7 @@ def test_a_head_that_another_writer_moved_rolls_the_pass_back(monkeypatch: pytes
     record()
     append_now()
     event = record()
-    store = appending._store(connection)
+    store = appending.store_of(connection)
     monkeypatch.setattr(store, "update_heads", lambda *_args: 0)
     with pytest.raises(AppendError, match="0 of 1"):
         append_pass(may_nest=True)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from auditkit_django import auditlog
 from auditkit_django.exceptions import AppendOnlyError
-from auditkit_django.models import Checkpoint, Entry, Event, Log, Pending, Publication, Tile
+from auditkit_django.models import Checkpoint, Entry, Event, KeyGeneration, Log, Pending, Publication, Tile
 from auditkit_django.sql import guards
 from auditkit_django.testing import append_now, guards_lifted
 from tests.log.attacker import TABLES, execute
@@ -30,6 +30,8 @@ def _a_log() -> None:
         auditlog.event("member.invited", tenant="acme")
     append_now()
     Tile.objects.bulk_create([Tile(tenant="acme", epoch=0, level=1, number=0, hash=b"h" * 32)])
+    key = {"generation": 1, "seq": 2, "verifier_key": "key", "is_revocation": False}
+    KeyGeneration.objects.bulk_create([KeyGeneration(tenant="acme", epoch=0, **key)])
     row = {"size": 4, "root": b"r" * 32, "hashes": b"r" * 32, "note": "note", "sealed_at": timezone.now()}
     Checkpoint.objects.bulk_create([Checkpoint(tenant="acme", epoch=0, **row)])
     row = {"publisher": "archive", "published_at": timezone.now(), "kind": "location", "receipt": "there"}

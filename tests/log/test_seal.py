@@ -145,6 +145,27 @@ def test_an_idle_log_is_not_sealed_again_and_a_busy_one_is_when_it_is_due(settin
     assert seal_due() == 1
 
 
+@pytest.mark.parametrize("moment", ["2999-01-01 00:00:00+00:00", "infinity", "never"])
+def test_a_time_of_the_last_seal_that_cannot_be_keeps_no_log_from_the_next(
+    moment: str, settings: SettingsWrapper, client: Client, ada: Any, acme: Any, is_postgresql: bool
+) -> None:
+    if moment == ("never" if is_postgresql else "infinity"):
+        pytest.skip("the other database's")
+    settings.AUDITKIT = {**settings.AUDITKIT, "SEAL_EVENTS": 500}
+    tenant = str(acme.pk)
+    grow(3, tenant)
+    seal(tenant)
+    run("UPDATE auditkit_django_checkpoint SET sealed_at = %s", moment)
+    client.force_login(ada)
+    page = client.get("/o/acme/audit/")
+    assert (page.status_code, "Sealed through #3" in page.content.decode()) == (200, True)
+    assert client.get("/o/acme/audit/checkpoint.txt").status_code == 200
+    assert seal_due() == 0
+    grow(1, tenant)
+    assert seal_due() == 1
+    assert auditlog.verify(tenant).verdict == "VALID"
+
+
 def test_without_a_key_nothing_is_sealed(settings: SettingsWrapper) -> None:
     settings.AUDITKIT = {**settings.AUDITKIT, "SIGNER": None}
     grow(1)
@@ -428,7 +449,7 @@ def test_deleted_tiles_are_found_and_nothing_is_proven_without_them() -> None:
     assert checkpoint is not None
     run("DELETE FROM auditkit_django_tile")
     assert codes() == ["tile.hash"]
-    with pytest.raises(SealError, match="missing or altered"):
+    with pytest.raises(SealError, match="is missing: it was pruned, or altered"):
         prove.inclusion(checkpoint, 299)
 
 
@@ -564,6 +585,19 @@ class TestKeyFile:
         path.chmod(0o640)
         with pytest.raises(SealError, match="mode 0640, wanted 0600"):
             read_key_file(path)
+
+    def test_it_belongs_to_who_runs_the_process_or_root_reads_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "key"
+        create_key_file(path)
+        owner = path.stat().st_uid
+        monkeypatch.setattr("os.geteuid", lambda: owner + 1)
+        with pytest.raises(SealError, match=f"belongs to the user {owner}, wanted the one who runs this, {owner + 1}"):
+            read_key_file(path)
+        for user in (owner, 0):
+            monkeypatch.setattr("os.geteuid", lambda user=user: user)
+            assert len(read_key_file(path)) == 32
 
     @pytest.mark.parametrize(
         "text", ["", "x", "auditkit-django master secret 1\n", "auditkit-django master secret 1\nAAAA\n"]

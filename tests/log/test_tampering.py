@@ -28,7 +28,7 @@ def _invalid(tenant: str) -> dict[str, Any]:
     out = StringIO()
     with pytest.raises(SystemExit) as ended:
         call_command("auditkit_verify", tenant=[tenant], json=True, stdout=out)
-    [printed] = json.loads(out.getvalue())
+    *_older, printed = json.loads(out.getvalue())
     assert (report.verdict, printed["verdict"], ended.value.code) == ("INVALID", "INVALID", 2)
     assert printed["findings"][0] == report.findings[0].as_json()
     return dict(printed["findings"][0])

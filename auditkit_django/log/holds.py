@@ -1,0 +1,99 @@
+"""Legal holds: while one stands nothing of a tenant's is erased or pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.utils import timezone
+
+from auditkit_django.drafts import SYSTEM, Actor, Target
+from auditkit_django.exceptions import MalformedError, RetentionError
+from auditkit_django.log.adding import add_own, locked_head, refuse_open_transaction
+from auditkit_django.log.own import RETENTION_CHANGED, own_event
+from auditkit_django.models import LegalHold
+
+MAX_REASON = 200
+
+
+def place_hold(
+    tenant: str,
+    *,
+    reason: str,
+    actor: Actor = SYSTEM,
+    using: str = DEFAULT_DB_ALIAS,
+    clock: Callable[[], datetime] = timezone.now,
+) -> LegalHold:
+    """
+    Place a hold on ``tenant``, recorded as ``audit.retention.changed``.
+
+    Raises:
+        MalformedError: No reason, or more than 200 characters.
+        RetentionError: One stands already.
+        UnknownTenantError: The tenant has no log.
+    """
+    if not 0 < len(reason) <= MAX_REASON:
+        raise MalformedError(f"reason: got {len(reason)} characters, wanted 1 to {MAX_REASON}")
+    refuse_open_transaction("hold", using=using)
+    with transaction.atomic(using=using):
+        head, now = locked_head(tenant, using=using), clock()
+        if (standing := hold_of(tenant, using=using)) is not None:
+            raise RetentionError(f"hold: got a second one for tenant {tenant!r}, wanted none: {standing.reason}")
+        hold = LegalHold.objects.using(using).create(tenant=tenant, reason=reason, placed_at=now)
+        event = own_event(
+            tenant,
+            RETENTION_CHANGED,
+            target=Target("tenant", tenant),
+            metadata={"retention": "legal hold placed", "reason": reason},
+            now=now,
+            actor=actor,
+        )
+        add_own(head, [event], now=now, using=using)
+    return hold
+
+
+def lift_hold(
+    tenant: str,
+    *,
+    reason: str,
+    actor: Actor = SYSTEM,
+    using: str = DEFAULT_DB_ALIAS,
+    clock: Callable[[], datetime] = timezone.now,
+) -> None:
+    """
+    Lift the hold on ``tenant``, recorded as ``audit.retention.changed``.
+
+    Raises:
+        MalformedError: No reason, or more than 200 characters.
+        RetentionError: None stands.
+    """
+    if not 0 < len(reason) <= MAX_REASON:
+        raise MalformedError(f"reason: got {len(reason)} characters, wanted 1 to {MAX_REASON}")
+    refuse_open_transaction("hold", using=using)
+    with transaction.atomic(using=using):
+        head, now = locked_head(tenant, using=using), clock()
+        count, _by_model = LegalHold.objects.using(using).filter(tenant=tenant).delete()
+        if not count:
+            raise RetentionError(f"hold: got none of tenant {tenant!r}, wanted one to lift")
+        event = own_event(
+            tenant,
+            RETENTION_CHANGED,
+            target=Target("tenant", tenant),
+            metadata={"retention": "legal hold lifted", "reason": reason},
+            now=now,
+            actor=actor,
+        )
+        add_own(head, [event], now=now, using=using)
+
+
+def hold_of(tenant: str, *, using: str = DEFAULT_DB_ALIAS) -> LegalHold | None:
+    """The hold on ``tenant``, or None."""
+    return LegalHold.objects.using(using).filter(tenant=tenant).first()
+
+
+def refuse_held(tenant: str, *, using: str) -> None:
+    """``RetentionError`` where a hold stands."""
+    hold = hold_of(tenant, using=using)
+    if hold is not None:
+        raise RetentionError(f"tenant {tenant!r} is under a legal hold since {hold.placed_at:%Y-%m-%d}: {hold.reason}")
