@@ -23,17 +23,17 @@ from django.utils import timezone
 
 from auditkit_django.crash import crash_point
 from auditkit_django.drafts import SYSTEM, Actor, Target
-from auditkit_django.exceptions import MalformedError
+from auditkit_django.exceptions import MalformedError, UnknownTenantError
 from auditkit_django.ledger.disclosure import encode_value, join, split_with_values
 from auditkit_django.ledger.entry import FIELDS
 from auditkit_django.log import chores
-from auditkit_django.log.adding import add_own, locked_head, open_epoch, refuse_open_transaction
 from auditkit_django.log.append import append_all
+from auditkit_django.log.control import append_control, locked_log, refuse_open_transaction
 from auditkit_django.log.holds import refuse_held
 from auditkit_django.log.licences import format_ranges
 from auditkit_django.log.own import CONTROL_CATEGORY, ERASED, own_event
 from auditkit_django.log.rows import EVENT_TABLE
-from auditkit_django.models import Entry, Event, RepeatedRead
+from auditkit_django.models import Entry, Event, Log, RepeatedRead
 from auditkit_django.sql.guards import permitted
 
 _CHUNK: Final = 500
@@ -96,9 +96,9 @@ class ErasureReport:
 
 @dataclass(slots=True)
 class _Found:
-    """Events to erase from: seqs by the fields that go."""
+    """Events to erase from: seqs by epoch and the fields that go."""
 
-    seqs: dict[frozenset[str], list[int]] = field(default_factory=dict)
+    seqs: dict[tuple[int, frozenset[str]], list[int]] = field(default_factory=dict)
     left: int = 0
 
 
@@ -122,7 +122,7 @@ def erase(
         MalformedError: No reason, or more than 200 characters.
         RetentionError: The tenant is under a legal hold.
         UnknownTenantError: It has no log.
-        AppendError: A transaction is open.
+        AppendError: A transaction is open, or the log takes no entries.
     """
     if not 0 < len(reason) <= 200 or len(request or "") > 128:
         raise MalformedError(f"reason: got {len(reason)} characters, wanted 1 to 200, and a request of at most 128")
@@ -130,28 +130,32 @@ def erase(
     refuse_held(tenant, using=using)
     found = _Found()
     if dry_run:
-        for _rows in _chunks(tenant, open_epoch(tenant, using=using), erasure, found, using=using):
+        _refuse_unknown(tenant, using=using)
+        for _rows in _chunks(tenant, erasure, found, using=using):
             pass
         return _report(tenant, found, is_dry_run=True)
     _settle(tenant, using=using)
     with transaction.atomic(using=using):
-        head, now = locked_head(tenant, using=using), clock()
+        log, now = locked_log(tenant, using=using), clock()
         refuse_held(tenant, using=using)
         with permitted(get_connection(using), "erase"):
-            for rows in _chunks(tenant, head.epoch, erasure, found, using=using):
+            for rows in _chunks(tenant, erasure, found, using=using):
                 _write(tenant, rows, using=using)
         crash_point("erase.written")
         if found.seqs:
             facts = {"reason": reason, **({"request": request} if request else {})}
             target = Target("data_subject", request) if request else Target("data_subject")
-            said = [
-                own_event(tenant, ERASED, target=target, metadata={**facts, **part}, now=now, actor=actor)
-                for part in _parts(found)
-            ]
-            add_own(head, said, now=now, using=using)
+            for part in _parts(found):
+                event = own_event(tenant, ERASED, target=target, metadata={**facts, **part}, now=now, actor=actor)
+                append_control(log, event, now=now, using=using)
             crash_point("erase.recorded")
     crash_point("erase.committed")
     return _report(tenant, found, is_dry_run=False)
+
+
+def _refuse_unknown(tenant: str, *, using: str) -> None:
+    if not Log.objects.using(using).filter(tenant=tenant).exists():
+        raise UnknownTenantError(f"tenant: got {tenant!r}, wanted one with a log")
 
 
 def _settle(tenant: str, *, using: str) -> None:
@@ -162,16 +166,15 @@ def _settle(tenant: str, *, using: str) -> None:
 
 
 def _chunks(
-    tenant: str, epoch: int, erasure: Erasure, found: _Found, *, using: str
+    tenant: str, erasure: Erasure, found: _Found, *, using: str
 ) -> Iterator[list[tuple[Any, frozenset[str], str | None]]]:
     """Id, fields that go and disclosures that stay, of the events that are concerned; ``found`` is filled on the way."""
     # Ids first: what is found is changed while the next is looked at.
     ids = list(_candidates(tenant, erasure, using=using).order_by("id").values_list("id", flat=True))
-    seqs: dict[frozenset[str], list[int]] = found.seqs
     for start in range(0, len(ids), _CHUNK):
         some = ids[start : start + _CHUNK]
-        entries = Entry.objects.using(using).filter(tenant=tenant, epoch=epoch, event_id__in=some)
-        at = dict(entries.values_list("event_id", "seq"))
+        entries = Entry.objects.using(using).filter(tenant=tenant, event_id__in=some)
+        at = {event_id: (epoch, seq) for event_id, epoch, seq in entries.values_list("event_id", "epoch", "seq")}
         rows = []
         events = Event.objects.using(using).filter(tenant=tenant, id__in=some)
         for event_id, category, disclosures in events.values_list("id", "category", "disclosures"):
@@ -182,7 +185,8 @@ def _chunks(
             if event_id not in at:
                 found.left += 1
                 continue
-            seqs.setdefault(gone, []).append(at[event_id])
+            epoch, seq = at[event_id]
+            found.seqs.setdefault((epoch, gone), []).append(seq)
             kept = {name: text for name, (text, _value) in opened.items() if name not in gone}
             rows.append((event_id, gone, join(kept) if kept else None))
         if rows:
@@ -259,12 +263,12 @@ def _parts(found: _Found) -> Iterator[dict[str, object]]:
     """Metadata of the events that tell it: one, but for a subject of very many scattered events."""
     parts: list[dict[str, object]] = []
     length = 0
-    for fields, seqs in sorted(found.seqs.items(), key=lambda pair: sorted(pair[0])):
+    for (epoch, fields), seqs in sorted(found.seqs.items(), key=lambda pair: (pair[0][0], sorted(pair[0][1]))):
         for text in _texts(format_ranges(sorted(seqs))):
             if parts and length + len(text) > _RANGES:
                 yield {"erased": parts}
                 parts, length = [], 0
-            parts.append({"fields": sorted(fields), "seqs": text})
+            parts.append({"epoch": epoch, "fields": sorted(fields), "seqs": text})
             length += len(text)
     if parts:
         yield {"erased": parts}
@@ -283,7 +287,7 @@ def _texts(pieces: Iterable[str]) -> Iterator[str]:
 
 def _report(tenant: str, found: _Found, *, is_dry_run: bool) -> ErasureReport:
     values: dict[str, int] = {}
-    for fields, seqs in found.seqs.items():
+    for (_epoch, fields), seqs in found.seqs.items():
         for name in fields:
             values[name] = values.get(name, 0) + len(seqs)
     return ErasureReport(

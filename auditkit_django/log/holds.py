@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from auditkit_django.drafts import SYSTEM, Actor, Target
 from auditkit_django.exceptions import MalformedError, RetentionError
-from auditkit_django.log.adding import add_own, locked_head, refuse_open_transaction
+from auditkit_django.log.control import append_control, locked_log, refuse_open_transaction
 from auditkit_django.log.own import RETENTION_CHANGED, own_event
 from auditkit_django.models import LegalHold
 
@@ -37,7 +37,7 @@ def place_hold(
         raise MalformedError(f"reason: got {len(reason)} characters, wanted 1 to {MAX_REASON}")
     refuse_open_transaction("hold", using=using)
     with transaction.atomic(using=using):
-        head, now = locked_head(tenant, using=using), clock()
+        log, now = locked_log(tenant, using=using), clock()
         if (standing := hold_of(tenant, using=using)) is not None:
             raise RetentionError(f"hold: got a second one for tenant {tenant!r}, wanted none: {standing.reason}")
         hold = LegalHold.objects.using(using).create(tenant=tenant, reason=reason, placed_at=now)
@@ -49,7 +49,7 @@ def place_hold(
             now=now,
             actor=actor,
         )
-        add_own(head, [event], now=now, using=using)
+        append_control(log, event, now=now, using=using)
     return hold
 
 
@@ -72,7 +72,7 @@ def lift_hold(
         raise MalformedError(f"reason: got {len(reason)} characters, wanted 1 to {MAX_REASON}")
     refuse_open_transaction("hold", using=using)
     with transaction.atomic(using=using):
-        head, now = locked_head(tenant, using=using), clock()
+        log, now = locked_log(tenant, using=using), clock()
         count, _by_model = LegalHold.objects.using(using).filter(tenant=tenant).delete()
         if not count:
             raise RetentionError(f"hold: got none of tenant {tenant!r}, wanted one to lift")
@@ -84,7 +84,7 @@ def lift_hold(
             now=now,
             actor=actor,
         )
-        add_own(head, [event], now=now, using=using)
+        append_control(log, event, now=now, using=using)
 
 
 def hold_of(tenant: str, *, using: str = DEFAULT_DB_ALIAS) -> LegalHold | None:

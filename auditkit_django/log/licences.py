@@ -100,8 +100,8 @@ MAX = 2**63
 
 def licences_of(tenant: str, epoch: int, *, using: str) -> Licences:
     """
-    What the log of ``tenant`` says may be missing. Events that are not in the log, that cannot be read or that speak of what
-    comes after them give none; whether those that do are what was recorded, the walk over the entries tells.
+    What the logs of ``tenant`` say may be missing from that of ``epoch``. Events that are in no log, that cannot be read or
+    that speak of what comes after them give none; whether those that do are what was recorded, the walk over the entries tells.
     """
     found = Licences()
     events = Event.objects.using(using).filter(tenant=tenant, action__in=(ERASED, PURGED))
@@ -109,20 +109,27 @@ def licences_of(tenant: str, epoch: int, *, using: str) -> Licences:
         rows = list(events.order_by("id").values_list("id", "action", "disclosures"))
     for start in range(0, len(rows), _CHUNK):
         some = rows[start : start + _CHUNK]
-        entries = Entry.objects.using(using).filter(tenant=tenant, epoch=epoch, event_id__in=[row[0] for row in some])
-        seqs = dict(entries.values_list("event_id", "seq"))
+        ids = [row[0] for row in some]
+        entries = Entry.objects.using(using).filter(tenant=tenant, epoch__gte=epoch, event_id__in=ids)
+        # A log that was closed is spoken of in a later one, and all of it came before.
+        seqs = {
+            event_id: seq if at == epoch else MAX
+            for event_id, at, seq in entries.values_list("event_id", "epoch", "seq")
+        }
         for event_id, action, disclosures in some:
             seq = seqs.get(event_id)
             if type(seq) is int:
-                _take(found, seq, action, _metadata(disclosures))
+                _take(found, epoch, seq, action, _metadata(disclosures))
     return found
 
 
-def _take(found: Licences, seq: int, action: str, said: dict[str, Any]) -> None:
+def _take(found: Licences, epoch: int, seq: int, action: str, said: dict[str, Any]) -> None:
     if action == ERASED:
         parts = said.get("erased")
         for part in parts if isinstance(parts, list) else ():
-            names, text = (part.get("fields"), part.get("seqs")) if isinstance(part, dict) else (None, None)
+            if not isinstance(part, dict) or part.get("epoch") != epoch:
+                continue
+            names, text = part.get("fields"), part.get("seqs")
             if isinstance(names, list) and isinstance(text, str) and _RANGES.fullmatch(text):
                 ranges = parse_ranges(text)
                 if all(first <= last < seq for first, last in ranges):
@@ -130,6 +137,7 @@ def _take(found: Licences, seq: int, action: str, said: dict[str, Any]) -> None:
         return
     until, kind, excluded = said.get("until"), said.get("kind"), said.get("except") or []
     is_named = kind is None or isinstance(kind, str)
+    is_named = is_named and said.get("epoch") == epoch
     if type(until) is int and 0 < until <= seq and is_named and isinstance(excluded, list):
         found.purges.append(Purge(until=until, kind=kind, excluded=frozenset(map(str, excluded))))
 

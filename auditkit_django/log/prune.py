@@ -13,9 +13,10 @@ it goes, in chunks of a transaction each. After a crash the same call goes on wh
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, Final
 from uuid import UUID
 
@@ -29,16 +30,16 @@ from auditkit_django.crash import crash_point
 from auditkit_django.drafts import SYSTEM, Actor, Target
 from auditkit_django.exceptions import AppendError, RetentionError, UnknownTenantError
 from auditkit_django.ledger.entry import format_time, parse
-from auditkit_django.ledger.ranges import CompactRange
 from auditkit_django.log import meta
-from auditkit_django.log.adding import add_own, locked_head, refuse_open_transaction
 from auditkit_django.log.checkpoints import newest
+from auditkit_django.log.control import append_control, locked_log, refuse_open_transaction
+from auditkit_django.log.generations import generations_of
 from auditkit_django.log.holds import refuse_held
 from auditkit_django.log.licences import ANY, Purge, licences_of
 from auditkit_django.log.own import PURGED, QUARANTINED, own_event
 from auditkit_django.log.rows import ENTRY_TABLE, EVENT_TABLE
-from auditkit_django.log.tree import HEIGHT
-from auditkit_django.models import Checkpoint, Entry, Event, Log, Publication, Tile
+from auditkit_django.log.tree import HEIGHT, range_of_tiles
+from auditkit_django.models import Checkpoint, Entry, Event, Log, Publication
 from auditkit_django.sql.guards import permitted
 
 TILE: Final = 1 << HEIGHT
@@ -54,6 +55,7 @@ class Cut:
     One thing to prune, appended before ``before``, which is ``days`` ago; ``count`` are the events that are there to go.
     """
 
+    epoch: int
     purge: Purge
     days: int
     before: datetime
@@ -62,6 +64,7 @@ class Cut:
     def as_json(self) -> dict[str, object]:
         """For machines."""
         return {
+            "epoch": self.epoch,
             "kind": self.purge.kind,
             "until": self.purge.until,
             "days": self.days,
@@ -72,7 +75,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneReport:
-    """What was pruned, or (``is_dry_run``) would be, of one log; ``first_seq`` is where it begins now."""
+    """What was pruned, or (``is_dry_run``) would be, of one tenant; ``first_seq`` is where the newest log begins now."""
 
     tenant: str
     cuts: tuple[Cut, ...]
@@ -132,53 +135,57 @@ def prune(
     clock: Callable[[], datetime] = timezone.now,
 ) -> PruneReport:
     """
-    Prune the newest log of ``tenant`` by its policy; with ``dry_run`` only say what would go. ``progress`` gets (seqs done,
+    Prune the logs of ``tenant`` by its policy; with ``dry_run`` only say what would go. ``progress`` gets (seqs done,
     seqs to go through). Only what a published checkpoint covers goes, unless it ``may_be_unpublished``.
 
     Raises:
         RetentionError: A legal hold stands, the policy is none, or no checkpoint was published.
         UnknownTenantError: The tenant has no log.
-        AppendError: A transaction is open.
+        AppendError: A transaction is open, or the log takes no entries.
     """
     refuse_open_transaction("prune", using=using)
     refuse_held(tenant, using=using)
-    log = _log(tenant, using=using)
-    checkpoint = newest(log, using=using)
-    covered = checkpoint.size if checkpoint is not None else 0
-    cuts = tuple(_cuts(log, policy_of(tenant), covered, now=clock(), using=using))
-    if cuts and not may_be_unpublished:
-        published = published_size(log, using=using)
-        if published < covered:
-            cuts = tuple(_cuts(log, policy_of(tenant), published, now=clock(), using=using))
-        if not cuts:
-            raise RetentionError(
-                f"prune: what is past its retention of tenant {tenant!r} is below no published checkpoint: set PUBLISHERS, or say"
-                " that it may be unpublished"
-            )
-    if dry_run:
-        return PruneReport(tenant=tenant, cuts=cuts, first_seq=log.first_seq, is_dry_run=True)
-    _license(log, cuts, actor=actor, using=using, clock=clock)
-    crash_point("prune.licensed")
-    purges = licences_of(tenant, log.epoch, using=using).purges
+    logs = list(Log.objects.using(using).filter(tenant=tenant).order_by("epoch"))
+    if not logs:
+        raise UnknownTenantError(f"tenant: got {tenant!r}, wanted one with a log")
+    policy, now = policy_of(tenant), clock()
+    cuts = tuple(_all_cuts(logs, policy, now=now, is_published=not may_be_unpublished, using=using))
+    if not cuts and not may_be_unpublished and any(_all_cuts(logs, policy, now=now, is_published=False, using=using)):
+        raise RetentionError(
+            f"prune: what is past its retention of tenant {tenant!r} is below no published checkpoint: set PUBLISHERS, or say"
+            " that it may be unpublished"
+        )
+    newest_log = logs[-1]
+    if not dry_run:
+        _license(newest_log, cuts, actor=actor, using=using, clock=clock)
+        crash_point("prune.licensed")
+        for log in logs:
+            _delete(log, progress, using=using)
+        newest_log.refresh_from_db(using=using)
+    return PruneReport(tenant=tenant, cuts=cuts, first_seq=newest_log.first_seq, is_dry_run=dry_run)
+
+
+def _all_cuts(
+    logs: Sequence[Log], policy: Mapping[str, int | None], *, now: datetime, is_published: bool, using: str
+) -> Iterator[Cut]:
+    for log in logs:
+        checkpoint = newest(log, using=using)
+        covered = checkpoint.size if checkpoint is not None else 0
+        if is_published:
+            covered = min(covered, published_size(log, using=using))
+        # The first entry of a log that came after another says what was lost in between: it stays, and all behind it.
+        yield from _cuts(log, policy, covered, may_cut=len(logs) == 1, now=now, using=using)
+
+
+def _delete(log: Log, progress: Progress | None, *, using: str) -> None:
+    """Delete what the log says may go."""
+    purges = licences_of(log.tenant, log.epoch, using=using).purges
     start = max((purge.until for purge in purges if purge.kind is None), default=0)
-    ends = {purge.until for purge in purges if purge.kind is not None}
-    total = max(start, max(ends, default=0)) - log.first_seq
-    done = 0
-    for done in _delete_start(log, start, using=using):
+    end = max((purge.until for purge in purges if purge.kind is not None), default=0)
+    first = log.first_seq
+    for seq in chain(_delete_start(log, start, using=using), _delete_events(log, purges, end, using=using)):
         if progress is not None:
-            progress(done, total)
-    for seq in _delete_events(log, purges, max(ends, default=0), using=using):
-        if progress is not None:
-            progress(seq - log.first_seq + done, total)
-    first_seq = _log(tenant, using=using).first_seq
-    return PruneReport(tenant=tenant, cuts=cuts, first_seq=first_seq, is_dry_run=False)
-
-
-def _log(tenant: str, *, using: str) -> Log:
-    log = Log.objects.using(using).filter(tenant=tenant, state=Log.State.OPEN).order_by("-epoch").first()
-    if log is None:
-        raise UnknownTenantError(f"tenant: got {tenant!r}, wanted one with an open log")
-    return log
+            progress(seq - first, max(start, end) - first)
 
 
 def published_size(log: Log, *, using: str) -> int:
@@ -187,11 +194,13 @@ def published_size(log: Log, *, using: str) -> int:
     return max(own.size if own is not None else 0, meta.published_size(log, using=using))
 
 
-def _cuts(log: Log, policy: Mapping[str, int | None], covered: int, *, now: datetime, using: str) -> Iterator[Cut]:
+def _cuts(
+    log: Log, policy: Mapping[str, int | None], covered: int, *, may_cut: bool, now: datetime, using: str
+) -> Iterator[Cut]:
     """What the policy says is to go, is there, and is below ``covered``, the size of a checkpoint."""
     if not covered or not policy:
         return
-    longest = _longest(policy)
+    longest = _longest(policy) if may_cut else None
     for kind, days in sorted(policy.items()):
         if days is None or (longest is not None and days >= longest):
             continue
@@ -201,13 +210,13 @@ def _cuts(log: Log, policy: Mapping[str, int | None], covered: int, *, now: date
         purge = Purge(until=until, kind=kind, excluded=excluded)
         count = sum(len(ids) for ids in _chunks_of(log, [purge], until, using=using)) if until > log.first_seq else 0
         if count:
-            yield Cut(purge=purge, days=days, before=before, count=count)
+            yield Cut(epoch=log.epoch, purge=purge, days=days, before=before, count=count)
     if longest is not None:
         before = now - timedelta(days=longest)
         until = min(covered, _count_before(log, before, using=using)) // TILE * TILE
         if until > log.first_seq:
             purge = Purge(until=until, kind=None)
-            yield Cut(purge=purge, days=longest, before=before, count=until - log.first_seq)
+            yield Cut(epoch=log.epoch, purge=purge, days=longest, before=before, count=until - log.first_seq)
 
 
 def _is_finer(other: str, kind: str) -> bool:
@@ -242,49 +251,35 @@ def _count_before(log: Log, before: datetime, *, using: str) -> int:
 
 def _license(log: Log, cuts: tuple[Cut, ...], *, actor: Actor, using: str, clock: Callable[[], datetime]) -> None:
     """Record what may go, where that was not done by a run that was interrupted."""
-    standing = licences_of(log.tenant, log.epoch, using=using).purges
-    cuts = tuple(cut for cut in cuts if not any(cut.purge.is_within(one) for one in standing))
+    epochs = {cut.epoch for cut in cuts}
+    standing = {epoch: licences_of(log.tenant, epoch, using=using).purges for epoch in epochs}
+    cuts = tuple(cut for cut in cuts if not any(cut.purge.is_within(one) for one in standing[cut.epoch]))
     if not cuts:
         return
     with transaction.atomic(using=using):
-        head, now = locked_head(log.tenant, using=using), clock()
+        locked, now = locked_log(log.tenant, using=using), clock()
         refuse_held(log.tenant, using=using)
-        if head.epoch != log.epoch:
+        if locked.pk != log.pk:
             raise AppendError(f"prune: the log of tenant {log.tenant!r} was closed meanwhile")
-        events = []
         for cut in cuts:
-            said: dict[str, object] = {**cut.as_json(), "until": cut.purge.until}
+            said: dict[str, object] = cut.as_json()
             if cut.purge.kind is None:
-                said |= {"root": b64encode(_start(log, cut.purge.until, using=using).root()).decode()}
+                said |= {
+                    "root": b64encode(
+                        range_of_tiles(log.tenant, log.epoch, cut.purge.until, using=using).root()
+                    ).decode()
+                }
             if cut.purge.excluded:
                 said |= {"except": sorted(cut.purge.excluded)}
             target = Target("log", str(log.pk))
-            events.append(own_event(log.tenant, PURGED, target=target, metadata=said, now=now, actor=actor))
-        add_own(head, events, now=now, using=using)
-
-
-def _start(log: Log, until: int, *, using: str) -> CompactRange:
-    """The compact range of the entries [0, ``until``), a whole number of tiles, from the tiles alone."""
-    tiles = Tile.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch, level=1, number__lt=until // TILE)
-    return start_of([bytes(value) for value in tiles.order_by("number").values_list("hash", flat=True)], until)
-
-
-def start_of(tiles: list[bytes], until: int) -> CompactRange:
-    """
-    The compact range of the leaves [0, ``until``) whose tiles of level 1 these are: nodes of level 8, that are folded as
-    leaves are.
-
-    Raises:
-        MalformedError: Not one hash of 32 bytes for each.
-    """
-    above = CompactRange()
-    above.extend(tiles)
-    return CompactRange(until, above.hashes if len(tiles) == until // TILE else ())
+            event = own_event(log.tenant, PURGED, target=target, metadata=said, now=now, actor=actor)
+            append_control(locked, event, now=now, using=using)
 
 
 def _delete_start(log: Log, start: int, *, using: str) -> Iterator[int]:
-    """Delete events and entries below ``start``; how many seqs are done, after each chunk."""
-    connection, first = get_connection(using), log.first_seq
+    """Delete events and entries below ``start``; the seq that is reached, after each chunk."""
+    connection = get_connection(using)
+    kept = _keys_first_checkpoints(log, using=using)
     entries = Entry.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch)
     while log.first_seq < start:
         until = min(start, log.first_seq + CHUNK)
@@ -302,13 +297,28 @@ def _delete_start(log: Log, start: int, *, using: str) -> Iterator[int]:
                         [log.tenant, log.epoch, log.first_seq, until],
                     )
                     crash_point("prune.deleted")
-                    cursor.execute(
-                        f"DELETE FROM {Checkpoint._meta.db_table} WHERE tenant = %s AND epoch = %s AND size < %s",
-                        [log.tenant, log.epoch, until],
+                    cursor.executemany(
+                        f"DELETE FROM {Checkpoint._meta.db_table} WHERE tenant = %s AND epoch = %s AND size = %s",
+                        [(log.tenant, log.epoch, size) for size in _sizes_below(log, until, using=using) - kept],
                     )
         crash_point("prune.chunk")
         log.first_seq = until
-        yield until - first
+        yield until
+
+
+def _sizes_below(log: Log, until: int, *, using: str) -> set[int]:
+    rows = Checkpoint.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch, size__lt=until)
+    return set(rows.values_list("size", flat=True))
+
+
+def _keys_first_checkpoints(log: Log, *, using: str) -> set[int]:
+    """Sizes of the first checkpoints over a change of keys: by them whoever pinned the key before comes to trust the next."""
+    rows = Checkpoint.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch)
+    firsts = (
+        rows.filter(size__gt=one.seq).order_by("size").values_list("size", flat=True).first()
+        for one in generations_of(log, using=using)
+    )
+    return {size for size in firsts if size is not None}
 
 
 def _quarantined(tenant: str, ids: list[UUID], *, using: str) -> list[UUID]:

@@ -25,7 +25,6 @@ from auditkit_django.conf import settings
 from auditkit_django.crash import crash_point
 from auditkit_django.exceptions import MalformedError, SealError, UnknownTenantError, VerificationError
 from auditkit_django.ledger.checkpoint import Checkpoint, open_checkpoint
-from auditkit_django.ledger.ranges import CompactRange
 from auditkit_django.log import keys, signing
 from auditkit_django.log.control import locked_log, refuse_open_transaction
 from auditkit_django.log.epochs import Reason, Recovery
@@ -34,7 +33,7 @@ from auditkit_django.log.keys import Signer
 from auditkit_django.log.opening import open_log
 from auditkit_django.log.seal import seal
 from auditkit_django.log.signing import SealGuard, Signed
-from auditkit_django.log.tree import leaf_hashes
+from auditkit_django.log.tree import leaf_hashes, range_of_tiles
 from auditkit_django.models import Log, Pending
 
 Clock = Callable[[], datetime]
@@ -190,6 +189,12 @@ def _reason(log: Log, signed: Checkpoint, *, using: str) -> Reason | None:
     """Why ``log`` cannot go on from what was signed; None where it can."""
     if signed.size > log.size:
         return "restored"
-    tree = CompactRange()
-    tree.extend(leaf_hashes(log.tenant, log.epoch, 0, signed.size, using=using))
+    if signed.size < log.first_seq:
+        # Its beginning was pruned below a checkpoint that was signed after this one.
+        return None
+    try:
+        tree = range_of_tiles(log.tenant, log.epoch, log.first_seq, using=using)
+    except MalformedError:
+        return "rewritten"
+    tree.extend(leaf_hashes(log.tenant, log.epoch, log.first_seq, signed.size, using=using))
     return None if tree.size == signed.size and tree.root() == signed.root else "rewritten"

@@ -17,7 +17,7 @@ from auditkit_django.exceptions import MalformedError, SealError
 from auditkit_django.ledger import tiles
 from auditkit_django.ledger.merkle import node_hash
 from auditkit_django.ledger.proofs import Reader
-from auditkit_django.ledger.ranges import Node, is_hash
+from auditkit_django.ledger.ranges import CompactRange, Node, is_hash
 from auditkit_django.log.reading import any_text
 from auditkit_django.models import Entry, Tile
 
@@ -63,6 +63,20 @@ def leaf_hashes(tenant: str, epoch: int, start: int, end: int, *, using: str = D
             start += 1
         if start < stop:
             return
+
+
+def range_of_tiles(tenant: str, epoch: int, until: int, *, using: str = DEFAULT_DB_ALIAS) -> CompactRange:
+    """
+    The compact range of the entries [0, ``until``), a whole number of tiles, from the tiles of level 1 alone: their hashes are
+    nodes of tree level 8, and are folded as leaves are.
+
+    Raises:
+        MalformedError: A tile is missing, or is no hash.
+    """
+    tiles = Tile.objects.using(using).filter(tenant=tenant, epoch=epoch, level=1, number__lt=until >> HEIGHT)
+    above = CompactRange()
+    above.extend(bytes(value) for value in tiles.order_by("number").values_list("hash", flat=True))
+    return CompactRange(until, above.hashes if above.size == until >> HEIGHT else ())
 
 
 def is_stored_hash(value: object) -> bool:

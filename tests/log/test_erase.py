@@ -14,7 +14,7 @@ from django.utils import timezone
 from auditkit_django import auditlog
 from auditkit_django.exceptions import MalformedError, RetentionError, UnknownTenantError
 from auditkit_django.ledger.entry import FIELDS
-from auditkit_django.log.adding import add_own, locked_head
+from auditkit_django.log.control import append_control, locked_log
 from auditkit_django.log.erase import Erasure, erase
 from auditkit_django.log.holds import lift_hold, place_hold
 from auditkit_django.log.keys import SecretSigner
@@ -173,7 +173,7 @@ def test_an_erasure_covers_only_what_it_names(story: str, ada: User) -> None:
 
 
 def test_an_erasure_that_is_not_in_the_log_or_speaks_of_later_events_excuses_nothing(story: str, ada: User) -> None:
-    forged = {"erased": [{"fields": list(FIELDS), "seqs": "0-1000"}], "reason": "trust me"}
+    forged = {"erased": [{"epoch": 0, "fields": list(FIELDS), "seqs": "0-1000"}], "reason": "trust me"}
     with pytest.raises(MalformedError, match="which the log alone records"):
         auditlog.event("audit.subject.erased", tenant=story, resource="data_subject:1", metadata=forged)
     now = timezone.now()
@@ -181,7 +181,7 @@ def test_an_erasure_that_is_not_in_the_log_or_speaks_of_later_events_excuses_not
     insert_own_event(connection, event)  # type: ignore[arg-type]
     with transaction.atomic():
         beyond = own_event(story, "audit.subject.erased", target=auditlog.Target("x"), metadata=forged, now=now)
-        add_own(locked_head(story, using="default"), [beyond], now=now, using="default")
+        append_control(locked_log(story), beyond, now=now)
     with guards_lifted(), connection.cursor() as cursor:
         cursor.execute("UPDATE auditkit_django_event SET disclosures = NULL WHERE target_id = '7'")
     assert "disclosure.missing" in {one.code for one in auditlog.verify(story).findings}
@@ -322,7 +322,7 @@ def test_the_command_says_what_would_go_and_does_it_when_told(
     for wrong, said in (
         (["--before", "yesterday"], "wanted a time with its zone"),
         (["--subject", "system"], 'wanted "type:id"'),
-        (["--tenant", "nobody"], "wanted one with an open log"),
+        (["--tenant", "nobody"], "wanted one with a log"),
     ):
         with pytest.raises(CommandError, match=said):
             call_command(*told, *wrong)

@@ -17,11 +17,15 @@ from auditkit_django.ledger.tlog_proof import verify_proof
 from auditkit_django.log import prove
 from auditkit_django.log import prune as pruning
 from auditkit_django.log.append import append_all
+from auditkit_django.log.halting import halt_behind
 from auditkit_django.log.holds import place_hold
 from auditkit_django.log.keys import SecretSigner
 from auditkit_django.log.meta import META_TENANT
 from auditkit_django.log.prune import TILE, prune
+from auditkit_django.log.recover import plan, recover
+from auditkit_django.log.rotate import revoke, rotate
 from auditkit_django.log.seal import seal
+from auditkit_django.log.verify import verify
 from auditkit_django.models import Checkpoint, Entry, Event, Log, Publication, Tile
 from auditkit_django.sql import guards
 from auditkit_django.testing import guards_lifted
@@ -387,3 +391,67 @@ def test_the_hold_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Smith v. Acme" in capsys.readouterr().out
     call_command("auditkit_hold", "lift", "--tenant", TENANT, "--reason", "settled")
     assert "legal hold lifted" in capsys.readouterr().out
+
+
+def test_keys_that_changed_before_the_start_are_still_followed(settings: SettingsWrapper) -> None:
+    keep(settings, {"*": 30})
+    grow(100, days_ago=60)
+    old = SIGNER.verifier_key(log().origin, 0)
+    rotate(TENANT, clock=lambda: NOW - timedelta(days=60))
+    grow(500, days_ago=60)
+    grow(300, days_ago=5)
+    assert run().first_seq == 512
+    assert auditlog.verify(TENANT).verdict == "VALID_WITH_GAPS"
+    # Whoever pinned the key from before comes to trust the next by the checkpoint that both signed, which is kept.
+    report = verify(TENANT, keys=[old])
+    assert report.verdict == "VALID_WITH_GAPS", report.findings
+    revoke(TENANT, reason="lost", clock=lambda: NOW)
+    grow(10, days_ago=0)
+    assert auditlog.verify(TENANT).is_valid
+
+
+def test_a_pruned_log_that_is_what_was_signed_needs_no_recovery(settings: SettingsWrapper) -> None:
+    keep(settings, {"*": 30})
+    grow(600, days_ago=60)
+    grow(100, days_ago=5)
+    run()
+    assert plan(TENANT).recovery is None
+    halt_behind(using="default")
+    assert log().state == Log.State.OPEN
+    with guards_lifted(), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE auditkit_django_tile SET hash = (SELECT leaf_hash FROM auditkit_django_entry WHERE seq = 512)"
+        )
+    found = plan(TENANT).recovery
+    assert found is not None
+    assert found.reason == "rewritten"
+
+
+def test_a_log_that_came_after_another_is_erased_from_and_pruned(settings: SettingsWrapper) -> None:
+    keep(settings, {"*": 30})
+    grow(300, days_ago=60)
+    grow(300, days_ago=50)
+    with guards_lifted(), connection.cursor() as cursor:
+        # As a backup of 301 entries has it.
+        for table, column in (("entry", "seq"), ("checkpoint", "size")):
+            limit = 301 if column == "seq" else 302
+            cursor.execute(f"DELETE FROM auditkit_django_{table} WHERE {column} >= {limit}")
+        cursor.execute("DELETE FROM auditkit_django_tile WHERE number > 0")
+        cursor.execute("DELETE FROM auditkit_django_event WHERE id NOT IN (SELECT event_id FROM auditkit_django_entry)")
+        last = Entry.objects.get(seq=300)
+        Log.objects.update(size=301, head_hash=last.leaf_hash, head_time=NOW - timedelta(days=60))
+    recover(plan(TENANT), clock=lambda: NOW - timedelta(days=49))
+    grow(600, days_ago=45)
+    new = Log.objects.latest("epoch")
+    assert new.epoch == 1
+    report = auditlog.erase(TENANT, subject="user:1", reason="request")
+    assert report.values["actor"] == 900
+    assert [one.is_valid for one in (verify(TENANT), verify(TENANT, epoch=0))] == [True, True]
+    assert {(cut.epoch, cut.count) for cut in run().cuts} == {(0, 300), (1, 600)}
+    assert not Event.objects.exclude(category="audit").exists()
+    assert set(Log.objects.values_list("first_seq", flat=True)) == {0}
+    assert [one.is_valid for one in (verify(TENANT), verify(TENANT, epoch=0))] == [True, True]
+    with guards_lifted(), connection.cursor() as cursor:
+        opening = "SELECT event_id FROM auditkit_django_entry WHERE epoch = 0 AND seq = 0"
+        cursor.execute(f"DELETE FROM auditkit_django_event WHERE id IN ({opening})")
+    assert "event.missing" in {one.code for one in verify(TENANT, epoch=0).findings}
