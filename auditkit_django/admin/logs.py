@@ -8,17 +8,20 @@ from django.contrib import admin, messages
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils import formats, timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from auditkit_django.admin.events import events_url
 from auditkit_django.admin.exporting import csv_download
 from auditkit_django.admin.readonly import ReadOnlyAdmin
+from auditkit_django.conf import settings
 from auditkit_django.log.findings import VerifyReport
 from auditkit_django.log.verify import verify
 from auditkit_django.models import Log, Pending
+from auditkit_django.publishing.standing import Standing, standings
 from auditkit_django.query.filters import EventFilter
 from auditkit_django.templatetags.auditkit_visible import visible
 
@@ -40,7 +43,7 @@ class LogAdmin(ReadOnlyAdmin):
     actions = ["verify_log", "export_as_csv"]
     fields = (
         "tenant", "epoch", "id", "origin", "size", "head", "head_time", "state", "verdict_shown", "verified_at",
-        "verified_size", "events",
+        "verified_size", "published", "events",
     )  # fmt: skip
     readonly_fields = fields
 
@@ -92,9 +95,23 @@ class LogAdmin(ReadOnlyAdmin):
     def head(self, log: Log) -> str:
         return bytes(log.head_hash).hex()
 
+    @admin.display(description=gettext_lazy("published"))
+    def published(self, log: Log) -> SafeString | str:
+        found = standings(list(settings.PUBLISHERS), tenants=[log.tenant])
+        said = [(_published_in_words(one),) for one in found if one.epoch == log.epoch]
+        return format_html_join(mark_safe("<br>"), "{}", said) or "-"
+
     @admin.display(description=gettext_lazy("events"))
     def events(self, log: Log) -> SafeString:
         return format_html('<a href="{}">{}</a>', events_url(self.admin_site, log.tenant), _("Show events"))
+
+
+def _published_in_words(one: Standing) -> str:
+    failed = _(" (failed %(count)d times)") % {"count": one.attempts} if one.attempts else ""
+    if one.published_at is None:
+        return f"{one.publisher}: {_('never')}{failed}"
+    at = formats.localize(timezone.localtime(one.published_at))
+    return f"{one.publisher}: {one.size} / {one.sealed_size}, {at}{failed}"
 
 
 def _in_words(report: VerifyReport) -> str:

@@ -17,6 +17,7 @@ class Standing:
     """One log at one publisher: ``size`` of the newest checkpoint there, of ``sealed_size``; ``attempts`` failed in a row."""
 
     tenant: str
+    epoch: int
     publisher: str
     sealed_size: int
     size: int
@@ -42,6 +43,7 @@ def standings(
                 continue
             yield Standing(
                 tenant=log.tenant,
+                epoch=log.epoch,
                 publisher=name,
                 sealed_size=sealed.size,
                 size=published.size if published is not None else 0,

@@ -118,6 +118,34 @@ def work(*arguments: str) -> None:
 
 def publish(folder: str) -> None:
     """Seal every log, and publish what is sealed to two directories."""
+    from django.core.management import call_command
+
+    _publish_to(folder)
+    call_command("auditkit_seal", "--all")
+    call_command("auditkit_publish", "--all")
+
+
+def publishing(folder: str) -> None:
+    """A worker that seals and publishes all the time; one of its three publishers never answers."""
+    from auditkit_django.log import chores
+
+    _publish_to(folder, hanging={"BACKEND": Hanging()})
+    chores.SECONDS = 0.05
+    work()
+
+
+class Hanging:
+    """A publisher that waits for ever."""
+
+    keeps_all = False
+    interval_seconds = 0.0
+
+    def publish(self, sealed: object) -> None:
+        """Never back."""
+        threading.Event().wait()
+
+
+def _publish_to(folder: str, **more: Any) -> None:
     from django.conf import settings
     from django.core.management import call_command
 
@@ -126,12 +154,11 @@ def publish(folder: str) -> None:
     # Whoever was killed leaves a claim; here it ends soon.
     claims.LEASE_SECONDS = 2.0
     backend = "auditkit_django.publishing.directory.DirectoryPublisher"
-    publishers = {name: {"BACKEND": backend, "OPTIONS": {"folder": f"{folder}/{name}"}} for name in ("one", "two")}
-    settings.AUDITKIT = {**settings.AUDITKIT, "META_LOG": True, "KEY_FILE": f"{folder}/key", "PUBLISHERS": publishers}
+    named = {name: {"BACKEND": backend, "OPTIONS": {"folder": f"{folder}/{name}"}} for name in ("one", "two")}
+    ours = {"META_LOG": True, "SEAL_EVENTS": 1, "KEY_FILE": f"{folder}/key", "PUBLISHERS": {**more, **named}}
+    settings.AUDITKIT = {**settings.AUDITKIT, **ours}
     if not Path(folder, "key").exists():
         call_command("auditkit_keys", "init")
-    call_command("auditkit_seal", "--all")
-    call_command("auditkit_publish", "--all")
 
 
 def published() -> None:
@@ -220,8 +247,9 @@ if __name__ == "__main__":
     role, *rest = sys.argv[1:]
     if role in ("write", "die"):
         {"write": write, "die": die}[role](int(rest[0]))
-    elif role in ("work", "command", "publish", "grow"):
-        {"work": work, "command": command, "publish": publish, "grow": grow}[role](*rest)
+    elif role in ("work", "command", "publish", "publishing", "grow"):
+        roles = {"work": work, "command": command, "publish": publish, "publishing": publishing, "grow": grow}
+        roles[role](*rest)
     elif role == "fill":
         fill(rest[0], int(rest[1]))
     else:

@@ -20,7 +20,7 @@ from auditkit_django.checks import check_database, check_publishers
 from auditkit_django.exceptions import PublicationRefusedError, PublishError
 from auditkit_django.ledger.proofs import verify_consistency
 from auditkit_django.log import chores
-from auditkit_django.models import Delivery, Publication
+from auditkit_django.models import Delivery, Log, Publication
 from auditkit_django.publishing import chore, claims
 from auditkit_django.publishing import run as running
 from auditkit_django.publishing.cosigned import cosigned_note, publications
@@ -393,3 +393,16 @@ def test_the_trail_shows_names_and_times_and_gives_the_cosigned_note(
     with guards_lifted(), connection.cursor() as cursor:
         cursor.execute("UPDATE auditkit_django_checkpoint SET note = 'x'")
     assert client.get("/o/acme/audit/checkpoint.txt").content == b"x"
+
+
+def test_the_admin_shows_names_and_times_and_that_one_fails(use: Use, client: Client, make_user: Any) -> None:
+    use(archive=Recorder(), down=Recorder(fails=PublishError("https://user:verysecret@place.example/")))
+    sealed()
+    run("archive")
+    run("down")
+    client.force_login(make_user("root", is_staff=True, is_superuser=True))
+    [log] = Log.objects.all()
+    page = client.get(f"/admin/auditkit_django/log/{log.pk}/change/").content.decode()
+    assert "archive: 4 / 4, " in page
+    assert "down: never (failed 1 times)" in page
+    assert "verysecret" not in page
