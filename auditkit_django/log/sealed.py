@@ -85,7 +85,7 @@ def check(log: Log, seals: Seals, *, using: str = DEFAULT_DB_ALIAS) -> Iterator[
     yield from (one for one in (*tiles, *remembered, *ring.found) if isinstance(one, Finding))
     signed = [one for one in remembered if isinstance(one, Signed)]
     yield from (*ring.gaps(), *_check_generation(signed, ring))
-    held = list(_held(log, seals, ring))
+    held = list(_held(seals, ring))
     yield from (one for one in held if isinstance(one, Finding))
     kept = [*(one.checkpoint for one in signed), *(one for one in held if isinstance(one, Sealed))]
     recovery = known_recovery(log, seals.guard, using=using)
@@ -208,23 +208,13 @@ def _check_generation(signed: Sequence[Signed], ring: Keyring) -> Iterator[Findi
             yield Finding(code="key.generation", message=message)
 
 
-def _held(log: Log, seals: Seals, ring: Keyring) -> Iterator[Sealed | Finding]:
+def _held(seals: Seals, ring: Keyring) -> Iterator[Sealed | Finding]:
     """Step 4: what is known from outside."""
     for note in seals.since:
         try:
-            yield _since(note, log, ring)
+            yield ring.open(parse(note))
         except (MalformedError, VerificationError) as exc:
             yield Finding(code="since.signature", message=str(exc))
-
-
-def _since(note: str, log: Log, ring: Keyring) -> Sealed:
-    if ring:
-        return ring.open(parse(note))
-    # Whoever kept it knows what it said, if not who signed it.
-    said = parse_checkpoint(parse(note).text)
-    if said.origin != log.origin:
-        raise VerificationError(f"checkpoint: got one of {said.origin!r}, wanted {log.origin!r}")
-    return said
 
 
 @dataclass(slots=True, kw_only=True)
