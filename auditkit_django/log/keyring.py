@@ -173,6 +173,28 @@ def keyring_of(
     return ring
 
 
+def check_new(log: Log, rows: Sequence[KeyGeneration], *, since: int, signer: Signer, using: str) -> None:
+    """
+    Refuse generations beyond ``since``, the last that signed, that the log's own entries do not speak of: a row alone, which
+    somebody wrote, has no key sign.
+
+    Raises:
+        SealError: One of ``rows`` has no such entry, or names another key than the signer has for it.
+    """
+    new = [row for row in rows if row.generation > since]
+    if not new:
+        return
+    entries = Entry.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch, seq__in=[row.seq for row in new])
+    standing = set(entries.values_list("seq", flat=True))
+    for row in new:
+        if row.seq not in standing or row.verifier_key != format_vkey(verifier_key(signer, log.origin, row.generation)):
+            raise SealError(
+                f"seal: generation {row.generation} of the key of tenant {log.tenant!r} is not one that was rotated to: verify it"
+            )
+    for finding in _entries_of(log, new, using=using, is_complete=False):
+        raise SealError(f"seal: {finding.message}: verify the log of tenant {log.tenant!r}")
+
+
 def _rows(log: Log, *, using: str) -> tuple[list[KeyGeneration], list[Finding]]:
     """The generations, numbered from 1 in the order of their entries; what does not fit is a finding and left out."""
     rows = KeyGeneration.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch).order_by("generation")
@@ -194,8 +216,8 @@ def _rows(log: Log, *, using: str) -> tuple[list[KeyGeneration], list[Finding]]:
     return kept, found
 
 
-def _entries_of(log: Log, rows: Sequence[KeyGeneration], *, using: str) -> Iterator[Finding]:
-    """Step 4."""
+def _entries_of(log: Log, rows: Sequence[KeyGeneration], *, using: str, is_complete: bool = True) -> Iterator[Finding]:
+    """Step 4. ``is_complete``: ``rows`` are all there are, and there is no such entry without one."""
     events = Event.objects.using(using).filter(tenant=log.tenant, action__in=(ROTATED, REVOKED))
     entries = Entry.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch)
     with any_text(using):
@@ -210,7 +232,7 @@ def _entries_of(log: Log, rows: Sequence[KeyGeneration], *, using: str) -> Itera
             wanted = REVOKED if row.is_revocation else ROTATED
             if actions.get(event_id) != wanted or _new_key(said[event_id]) not in (None, row.verifier_key):
                 yield _of(row, f"the entry there is not the {wanted} that it stands for")
-    for seq in sorted(set(seqs) - {row.seq for row in rows}):
+    for seq in sorted(set(seqs) - {row.seq for row in rows}) if is_complete else ():
         message = f"{actions[seqs[seq]]} is in the log, and no key follows from it"
         yield Finding(code="key.generation", message=message, seq=seq, event_id=seqs[seq])
 

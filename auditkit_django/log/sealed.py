@@ -84,7 +84,7 @@ def check(log: Log, seals: Seals, *, using: str = DEFAULT_DB_ALIAS) -> Iterator[
     yield from _gaps(remembered, ring, seals, has_rows=has_rows)
     yield from (one for one in (*tiles, *remembered, *ring.found) if isinstance(one, Finding))
     signed = [one for one in remembered if isinstance(one, Signed)]
-    yield from (*ring.gaps(), *_check_generation(signed, ring))
+    yield from (*ring.gaps(), *_check_generation(signed, ring, size=size))
     held = list(_held(seals, ring))
     yield from (one for one in held if isinstance(one, Finding))
     kept = [*(one.checkpoint for one in signed), *(one for one in held if isinstance(one, Sealed))]
@@ -197,8 +197,12 @@ def _remembered(log: Log, seals: Seals) -> Iterator[Signed | Finding]:
         yield signed
 
 
-def _check_generation(signed: Sequence[Signed], ring: Keyring) -> Iterator[Finding]:
+def _check_generation(signed: Sequence[Signed], ring: Keyring, *, size: int) -> Iterator[Finding]:
     """Step 3, of keys."""
+    for row in ring.rows:
+        if row.seq >= size:
+            message = f"generation {row.generation}: there is no entry at seq {row.seq}, the log has {size}"
+            yield Finding(code="key.generation", message=message, seq=row.seq)
     newest = ring.rows[-1].generation if ring.rows else 0
     for one in signed:
         if one.generation > newest:

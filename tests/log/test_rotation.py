@@ -237,6 +237,20 @@ def test_a_memory_of_before_the_first_rotation_is_generation_0(guard: SealGuard)
     assert codes() == ["guard.unreadable"]
 
 
+@pytest.mark.parametrize("seq", [2, 900], ids=["of another entry", "of none"])
+@pytest.mark.parametrize("whose", ["the signer's", "a stranger's"])
+def test_a_row_that_no_entry_speaks_of_has_no_key_sign(seq: int, whose: str) -> None:
+    log = grow()
+    signer = SIGNER if whose == "the signer's" else SecretSigner(b"s" * 32)
+    next_key = format_vkey(signer.verifier_key(log.origin, 1))
+    row = {"generation": 1, "seq": seq, "verifier_key": next_key, "is_revocation": True}
+    KeyGeneration.objects.bulk_create([KeyGeneration(tenant="acme", epoch=0, **row)])
+    with pytest.raises(SealError, match=r"seal: .*generation 1.*verify"):
+        grow()
+    assert signers(newest(log), log) == [0]
+    assert "key.generation" in codes()
+
+
 # T15: a key that was stolen and rotated out.
 
 
