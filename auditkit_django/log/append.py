@@ -116,8 +116,13 @@ def append_pass(
     return PassResult(
         appended=appended,
         next_tenant=tenants[-1] if len(tenants) == LOGS_PER_PASS else None,
-        has_left=is_full or locked < len(tenants),
+        has_left=is_full or (locked < len(tenants) and locked < _open_logs(tenants, using=using)),
     )
+
+
+def _open_logs(tenants: Sequence[str], *, using: str) -> int:
+    """How many logs of ``tenants`` take entries: for a halted one there is no use in coming back soon."""
+    return Log.objects.using(using).filter(tenant__in=tenants, state=Log.State.OPEN).count()
 
 
 def append_sweep(*, using: str = DEFAULT_DB_ALIAS, clock: Clock = timezone.now, may_nest: bool = False) -> PassResult:

@@ -33,7 +33,7 @@ class Keyring:
     The keys by generation. Checkpoints are to be checked in order of their size, the smallest first.
 
     ``problem`` says why there is no key, where there was to be one. ``covered`` has the size of the first checkpoint over
-    each generation's entry.
+    each generation's entry, ``unpinned`` that of the last one by a generation before the first that is known.
     """
 
     log: Log
@@ -42,6 +42,7 @@ class Keyring:
     declared: dict[int, VerifierKey] = field(default_factory=dict)
     problem: str | None = None
     covered: dict[int, int] = field(default_factory=dict)
+    unpinned: int | None = None
     last_size: int = 0
     found: list[Finding] = field(default_factory=list)
 
@@ -57,13 +58,18 @@ class Keyring:
         self.covered |= {
             row.generation: size for row in self.rows if row.seq < size and row.generation not in self.covered
         }
+        first = self._first()
+        if now < first:
+            # Of before the key that somebody pinned. What it says of the entries is held against them all the same.
+            self.unpinned = size
+            return
         try:
             self._open(note, now)
         except VerificationError as exc:
             yield self._refused(note, size, now, str(exc))
             return
         for one in before:
-            if not self._is_signed(note, one):
+            if one >= first and not self._is_signed(note, one):
                 message = (
                     f"the first over a rotation is not signed by the key of generation {one}, which gave way with it"
                 )
@@ -71,25 +77,38 @@ class Keyring:
 
     def open(self, note: Note) -> Sealed:
         """
-        The checkpoint in ``note``, which somebody kept, by a key that was in force at its size. After :meth:`check`.
+        The checkpoint in ``note``, which somebody kept, by a key that was in force at its size. After :meth:`check`. One of
+        before the first key that is known is taken as it is: whoever kept it knows what it said, if not who signed it.
 
         Raises:
             MalformedError: It is none.
             VerificationError: None of those keys signed it, or it is another log's.
         """
-        size = parse_checkpoint(note.text).size
+        said = parse_checkpoint(note.text)
+        size = said.size
         allowed = {current(self.rows, size)}
         for row in self.rows:
             if not row.is_revocation and row.seq < size <= self.covered.get(row.generation, size):
                 allowed.add(row.generation - 1)
         keys = [key for one in sorted(allowed) for key in self.keys.get(one, ())]
+        if not self or max(allowed) < self._first():
+            if said.origin != self.log.origin:
+                raise VerificationError(f"checkpoint: got one of {said.origin!r}, wanted {self.log.origin!r}")
+            return said
         return open_checkpoint(note, keys, origin=self.log.origin)[0]
 
     def gaps(self) -> Iterator[Finding]:
-        """What a revocation leaves open. After :meth:`check`."""
+        """What a revocation, and a key that was pinned late, leave open. After :meth:`check`."""
+        if self.unpinned is not None:
+            message = f"checkpoints up to {self.unpinned} are signed by keys of before the ones that are pinned"
+            yield Finding(code="check.unsigned", message=message, seq=0)
         if self.rows and self.rows[-1].is_revocation and self.rows[-1].generation not in self.covered:
             message = "the key was revoked, and no checkpoint of the next one says yet what the log has"
             yield Finding(code="check.revoked", message=message, seq=self.rows[-1].seq)
+
+    def _first(self) -> int:
+        """The first generation with a key: with keys that were pinned late not 0."""
+        return min((one for one, keys in self.keys.items() if keys), default=0)
 
     def _follow(self, note: Note, generations: Iterable[int]) -> None:
         """Step 2."""
@@ -154,6 +173,28 @@ def keyring_of(
     return ring
 
 
+def check_new(log: Log, rows: Sequence[KeyGeneration], *, since: int, signer: Signer, using: str) -> None:
+    """
+    Refuse generations beyond ``since``, the last that signed, that the log's own entries do not speak of: a row alone, which
+    somebody wrote, has no key sign.
+
+    Raises:
+        SealError: One of ``rows`` has no such entry, or names another key than the signer has for it.
+    """
+    new = [row for row in rows if row.generation > since]
+    if not new:
+        return
+    entries = Entry.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch, seq__in=[row.seq for row in new])
+    standing = set(entries.values_list("seq", flat=True))
+    for row in new:
+        if row.seq not in standing or row.verifier_key != format_vkey(verifier_key(signer, log.origin, row.generation)):
+            raise SealError(
+                f"seal: generation {row.generation} of the key of tenant {log.tenant!r} is not one that was rotated to: verify it"
+            )
+    for finding in _entries_of(log, new, using=using, is_complete=False):
+        raise SealError(f"seal: {finding.message}: verify the log of tenant {log.tenant!r}")
+
+
 def _rows(log: Log, *, using: str) -> tuple[list[KeyGeneration], list[Finding]]:
     """The generations, numbered from 1 in the order of their entries; what does not fit is a finding and left out."""
     rows = KeyGeneration.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch).order_by("generation")
@@ -175,8 +216,8 @@ def _rows(log: Log, *, using: str) -> tuple[list[KeyGeneration], list[Finding]]:
     return kept, found
 
 
-def _entries_of(log: Log, rows: Sequence[KeyGeneration], *, using: str) -> Iterator[Finding]:
-    """Step 4."""
+def _entries_of(log: Log, rows: Sequence[KeyGeneration], *, using: str, is_complete: bool = True) -> Iterator[Finding]:
+    """Step 4. ``is_complete``: ``rows`` are all there are, and there is no such entry without one."""
     events = Event.objects.using(using).filter(tenant=log.tenant, action__in=(ROTATED, REVOKED))
     entries = Entry.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch)
     with any_text(using):
@@ -191,7 +232,7 @@ def _entries_of(log: Log, rows: Sequence[KeyGeneration], *, using: str) -> Itera
             wanted = REVOKED if row.is_revocation else ROTATED
             if actions.get(event_id) != wanted or _new_key(said[event_id]) not in (None, row.verifier_key):
                 yield _of(row, f"the entry there is not the {wanted} that it stands for")
-    for seq in sorted(set(seqs) - {row.seq for row in rows}):
+    for seq in sorted(set(seqs) - {row.seq for row in rows}) if is_complete else ():
         message = f"{actions[seqs[seq]]} is in the log, and no key follows from it"
         yield Finding(code="key.generation", message=message, seq=seq, event_id=seqs[seq])
 

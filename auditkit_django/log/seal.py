@@ -38,6 +38,7 @@ from auditkit_django.log.checkpoints import newest, sealed_at
 from auditkit_django.log.generations import generations_of
 from auditkit_django.log.generations import signing as signing_generations
 from auditkit_django.log.halting import halt
+from auditkit_django.log.keyring import check_new
 from auditkit_django.log.keys import Signer
 from auditkit_django.log.signing import SealGuard
 from auditkit_django.log.tree import HEIGHT, reader
@@ -143,9 +144,10 @@ def _sealed(log: Log, *, signer: Signer, guard: SealGuard, using: str, clock: Ca
         return last
     growth = _grown(log, last, using=using)
     checkpoint = Sealed(origin=log.origin, size=log.size, root=growth.range.root())
-    *also, generation = signing_generations(
-        generations_of(log, using=using), last_size=last.size if last is not None else 0, size=log.size
-    )
+    rows, signed = generations_of(log, using=using), guard.signed(log.origin)
+    check_new(log, rows, since=signed.generation if signed is not None else 0, signer=signer, using=using)
+    last_size = last.size if last is not None else 0
+    *also, generation = signing_generations(rows, last_size=last_size, size=log.size)
     read = _reader_with(growth.tiles, log, using=using)
     note = signing.signed_note(
         checkpoint,

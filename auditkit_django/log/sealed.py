@@ -12,8 +12,10 @@ Checkpoints verified: what was signed is what the entries say, from the first se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 from django.db import DEFAULT_DB_ALIAS
 
@@ -27,10 +29,13 @@ from auditkit_django.log.epochs import known_recovery, lost
 from auditkit_django.log.findings import Finding
 from auditkit_django.log.keyring import Keyring, keyring_of
 from auditkit_django.log.keys import Signer
-from auditkit_django.log.reading import any_text
+from auditkit_django.log.reading import MAX_SEQ, any_text
 from auditkit_django.log.signing import SealGuard, Signed
 from auditkit_django.log.tree import HEIGHT, is_stored_hash, leaf_hashes
 from auditkit_django.models import Checkpoint, Log, Tile
+
+#: Checkpoints of one query, some 1.4 KB each: a log has as many as minutes in which something happened.
+_PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,23 +65,27 @@ class _Row:
 
 
 def check(log: Log, seals: Seals, *, using: str = DEFAULT_DB_ALIAS) -> Iterator[Finding]:
-    """Findings of all four steps; those of them that are in ``findings.GAPS`` are no fault."""
-    # Logs grow and are sealed while we look. What was sealed is read first and the size of the log last, so that whatever
-    # was sealed is there; and the tiles in between, so that each belongs to a checkpoint that is read.
-    tiles_until = max((row.size for row in _rows(log, using=using) if isinstance(row, _Row)), default=0)
+    """
+    Findings of all four steps; those of them that are in ``findings.GAPS`` are no fault.
+
+    Checkpoints are read in pages, twice: their notes, and then their roots while the tree grows past them.
+    """
+    # Logs grow and are sealed while we look. What was sealed is asked first and the size of the log after it, so that whatever
+    # was sealed is there; the tiles in between, so that each belongs to a checkpoint that is read.
+    until = _newest_size(log, using=using)
     tiles = list(_tiles(log, using=using))
-    rows = list(_rows(log, using=using))
     remembered = list(_remembered(log, seals))
     ring = keyring_of(log, pinned=seals.keys, signer=seals.signer, problem=seals.problem, using=using)
     size = _size_now(log, using=using)
-    yield from _gaps(rows, remembered, ring, seals)
-    yield from (one for one in (*tiles, *rows, *remembered, *ring.found) if isinstance(one, Finding))
-    good = [row for row in rows if isinstance(row, _Row)]
-    for row in good:
-        yield from _check_note(row, log, ring, size=size)
+    has_rows = False
+    for row in _rows(log, until=until, using=using):
+        has_rows = True
+        yield from [row] if isinstance(row, Finding) else _check_note(row, log, ring, size=size)
+    yield from _gaps(remembered, ring, seals, has_rows=has_rows)
+    yield from (one for one in (*tiles, *remembered, *ring.found) if isinstance(one, Finding))
     signed = [one for one in remembered if isinstance(one, Signed)]
-    yield from (*ring.gaps(), *_check_generation(signed, ring))
-    held = list(_held(log, seals, ring))
+    yield from (*ring.gaps(), *_check_generation(signed, ring, size=size))
+    held = list(_held(seals, ring))
     yield from (one for one in held if isinstance(one, Finding))
     kept = [*(one.checkpoint for one in signed), *(one for one in held if isinstance(one, Sealed))]
     recovery = known_recovery(log, seals.guard, using=using)
@@ -84,20 +93,41 @@ def check(log: Log, seals: Seals, *, using: str = DEFAULT_DB_ALIAS) -> Iterator[
         yield lost(recovery)
         kept = [one for one in kept if not size < one.size <= recovery.signed.size]
     found = dict(one for one in tiles if not isinstance(one, Finding))
-    yield from _Tree(log=log, size=size, tiles=found, tiles_until=tiles_until, using=using).check(good, kept)
+    rows = (row for row in _rows(log, until=until, using=using) if isinstance(row, _Row))
+    yield from _Tree(log=log, size=size, tiles=found, tiles_until=until, using=using).check(rows, kept)
 
 
-def _rows(log: Log, *, using: str) -> Iterator[_Row | Finding]:
-    # Without ``sealed_at``, which nothing here is decided by and which PostgreSQL may hold and Python may not.
-    rows = Checkpoint.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch).order_by("size")
-    with any_text(using):
-        values = list(rows.values_list("size", "root", "hashes", "note"))
-    for size, root, hashes, note in values:
+def _newest_size(log: Log, *, using: str) -> int:
+    # Bounded, so that SQLite leaves out what is no number, which would come first.
+    rows = Checkpoint.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch, size__lte=MAX_SEQ)
+    size = rows.order_by("-size").values_list("size", flat=True).first()
+    return int(size) if isinstance(size, int | float) else 0
+
+
+def _rows(log: Log, *, until: int, using: str) -> Iterator[_Row | Finding]:
+    """The checkpoints in order of size, those beyond ``until`` left out: they were sealed while we look."""
+    for size, root, hashes, note in _pages(log, using=using):
+        if type(size) is int and size > until:
+            continue
         if type(size) is int and size >= 0 and is_stored_hash(root) and _are_bytes(hashes) and isinstance(note, str):
             yield _Row(size=size, root=bytes(root), hashes=bytes(hashes), note=note)
         else:
             message = f"checkpoint at {size!r:.40}: its columns are none of a checkpoint"
             yield Finding(code="checkpoint.column", message=message)
+
+
+def _pages(log: Log, *, using: str) -> Iterator[tuple[Any, Any, Any, Any]]:
+    # Without ``sealed_at``, which nothing here is decided by and which PostgreSQL may hold and Python may not.
+    rows = Checkpoint.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch).order_by("size")
+    page = rows.values_list("size", "root", "hashes", "note")
+    while True:
+        with any_text(using):
+            values = list(page[:_PAGE])
+        yield from values
+        # SQLite sorts what is no number last: from there on everything is a finding, and one page of them is enough.
+        if len(values) < _PAGE or type(values[-1][0]) is not int:
+            return
+        page = rows.filter(size__gt=values[-1][0]).values_list("size", "root", "hashes", "note")
 
 
 def _tiles(log: Log, *, using: str) -> Iterator[tuple[Node, bytes] | Finding]:
@@ -122,14 +152,12 @@ def _are_bytes(value: object) -> bool:
     return isinstance(value, bytes | memoryview)
 
 
-def _gaps(
-    rows: Sequence[_Row | Finding], remembered: Sequence[Signed | Finding], ring: Keyring, seals: Seals
-) -> Iterator[Finding]:
+def _gaps(remembered: Sequence[Signed | Finding], ring: Keyring, seals: Seals, *, has_rows: bool) -> Iterator[Finding]:
     if not ring:
-        if rows or seals.since or ring.problem is not None:
+        if has_rows or seals.since or ring.problem is not None:
             why = f": {ring.problem}" if ring.problem else ""
             yield Finding(code="check.unsigned", message=f"there is no key to check the signatures with{why}")
-    elif not rows:
+    elif not has_rows:
         yield Finding(
             code="check.unsealed", message="the log has no checkpoint: who owns the database can rewrite all of it"
         )
@@ -169,8 +197,12 @@ def _remembered(log: Log, seals: Seals) -> Iterator[Signed | Finding]:
         yield signed
 
 
-def _check_generation(signed: Sequence[Signed], ring: Keyring) -> Iterator[Finding]:
+def _check_generation(signed: Sequence[Signed], ring: Keyring, *, size: int) -> Iterator[Finding]:
     """Step 3, of keys."""
+    for row in ring.rows:
+        if row.seq >= size:
+            message = f"generation {row.generation}: there is no entry at seq {row.seq}, the log has {size}"
+            yield Finding(code="key.generation", message=message, seq=row.seq)
     newest = ring.rows[-1].generation if ring.rows else 0
     for one in signed:
         if one.generation > newest:
@@ -180,23 +212,13 @@ def _check_generation(signed: Sequence[Signed], ring: Keyring) -> Iterator[Findi
             yield Finding(code="key.generation", message=message)
 
 
-def _held(log: Log, seals: Seals, ring: Keyring) -> Iterator[Sealed | Finding]:
+def _held(seals: Seals, ring: Keyring) -> Iterator[Sealed | Finding]:
     """Step 4: what is known from outside."""
     for note in seals.since:
         try:
-            yield _since(note, log, ring)
+            yield ring.open(parse(note))
         except (MalformedError, VerificationError) as exc:
             yield Finding(code="since.signature", message=str(exc))
-
-
-def _since(note: str, log: Log, ring: Keyring) -> Sealed:
-    if ring:
-        return ring.open(parse(note))
-    # Whoever kept it knows what it said, if not who signed it.
-    said = parse_checkpoint(parse(note).text)
-    if said.origin != log.origin:
-        raise VerificationError(f"checkpoint: got one of {said.origin!r}, wanted {log.origin!r}")
-    return said
 
 
 @dataclass(slots=True, kw_only=True)
@@ -211,28 +233,32 @@ class _Tree:
     range: CompactRange = field(default_factory=CompactRange)
     wrong: set[Node] = field(default_factory=set)
 
-    def check(self, rows: Sequence[_Row], kept: Sequence[Sealed]) -> Iterator[Finding]:
-        """The findings; where the entries end before their time, which the walk over them tells, the rest is left out."""
-        by_size = {row.size: row for row in rows}
+    def check(self, rows: Iterable[_Row], kept: Sequence[Sealed]) -> Iterator[Finding]:
+        """
+        The findings; ``rows`` come in order of size. Where the entries end before their time, which the walk over them tells, the
+        rest is left out.
+        """
         for one in kept:
             if one.size > self.size:
                 message = f"{one.size} entries were signed, the log has {self.size}: it was cut off, or restored from a backup"
                 yield Finding(code="since.beyond", message=message, seq=self.size)
         is_whole = self._begin()
-        signed = {*by_size, *(one.size for one in kept)} if is_whole else set()
         for one in kept:
             if one.size < self.log.first_seq:
                 message = f"{one.size} entries were signed, the log begins at seq {self.log.first_seq}"
                 yield Finding(code="check.before_start", message=message, seq=0)
-        for size in sorted(one for one in signed if self.log.first_seq <= one <= self.size):
-            leaves = leaf_hashes(self.log.tenant, self.log.epoch, self.range.size, size, using=self.using)
+        signed: Iterable[_Row | Sealed] = heapq.merge(rows, sorted(kept, key=_size_of), key=_size_of)
+        for claim in signed:
+            if claim.size > self.size:
+                break
+            if not is_whole or claim.size < self.log.first_seq:
+                continue
+            leaves = leaf_hashes(self.log.tenant, self.log.epoch, self.range.size, claim.size, using=self.using)
             self.range.extend(leaves, closed=self._closed)
-            if self.range.size < size:
+            if self.range.size < claim.size:
                 is_whole = False
                 break
-            if size in by_size:
-                yield from _check_root(by_size[size], self.range)
-            yield from (finding for one in kept if one.size == size for finding in _check_kept(one, self.range))
+            yield from _check_root(claim, self.range) if isinstance(claim, _Row) else _check_kept(claim, self.range)
         left = self.tiles.keys() if is_whole else ()
         for level, number in sorted(self.wrong.union(left)):
             message = f"tile {level // HEIGHT}/{number} is not the node that it stands for, or is missing"
@@ -263,6 +289,10 @@ class _Tree:
         is_tile = level > 0 and level % HEIGHT == 0 and (number + 1) << level <= self.tiles_until
         if stored != value and (stored is not None or is_tile):
             self.wrong.add(node)
+
+
+def _size_of(one: _Row | Sealed) -> int:
+    return one.size
 
 
 def _check_root(row: _Row, tree: CompactRange) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from auditkit_django.ledger.checkpoint import Checkpoint as Sealed
 from auditkit_django.ledger.checkpoint import format_checkpoint
 from auditkit_django.ledger.note import format_vkey, sign, signed
 from auditkit_django.log import halting
+from auditkit_django.log.append import append_sweep
 from auditkit_django.log.checkpoints import newest
 from auditkit_django.log.epochs import recovery_of
 from auditkit_django.log.halting import halt_behind
@@ -113,6 +114,14 @@ def test_a_restored_log_takes_no_entries_and_what_is_recorded_waits(caplog: pyte
     assert append_now() == 2
     with pytest.raises(AppendError, match="is halted, wanted an open one"):
         rotate("acme")
+
+
+def test_nobody_comes_back_at_once_for_what_a_halted_log_leaves_waiting() -> None:
+    restored()
+    record(2)
+    record(2, "globex")
+    result = append_sweep()
+    assert (result.appended, result.has_left) == ({"globex": 2}, False)
 
 
 def test_the_worker_halts_it_before_anything_is_recorded() -> None:

@@ -237,6 +237,20 @@ def test_a_memory_of_before_the_first_rotation_is_generation_0(guard: SealGuard)
     assert codes() == ["guard.unreadable"]
 
 
+@pytest.mark.parametrize("seq", [2, 900], ids=["of another entry", "of none"])
+@pytest.mark.parametrize("whose", ["the signer's", "a stranger's"])
+def test_a_row_that_no_entry_speaks_of_has_no_key_sign(seq: int, whose: str) -> None:
+    log = grow()
+    signer = SIGNER if whose == "the signer's" else SecretSigner(b"s" * 32)
+    next_key = format_vkey(signer.verifier_key(log.origin, 1))
+    row = {"generation": 1, "seq": seq, "verifier_key": next_key, "is_revocation": True}
+    KeyGeneration.objects.bulk_create([KeyGeneration(tenant="acme", epoch=0, **row)])
+    with pytest.raises(SealError, match=r"seal: .*generation 1.*verify"):
+        grow()
+    assert signers(newest(log), log) == [0]
+    assert "key.generation" in codes()
+
+
 # T15: a key that was stolen and rotated out.
 
 
@@ -369,7 +383,18 @@ def test_whoever_pinned_the_first_key_follows_the_rotations_to_the_one_that_sign
     assert found == list(trusted_keys(log, SIGNER))
     for row in Checkpoint.objects.all():
         assert open_trusted(row.note, found, origin=log.origin).size == row.size
-    assert codes(keys=[format_vkey(key(log, 2))]) != []
+    # A key that was pinned late: what it signed reaches back to the first entry, and the older signatures are a gap.
+    for number, until in ((1, 4), (2, 8)):
+        report = auditlog.verify("acme", keys=[format_vkey(key(log, number))])
+        assert (report.verdict, [gap.code for gap in report.gaps]) == ("VALID_WITH_GAPS", ["check.unsigned"])
+        assert f"checkpoints up to {until} are signed" in report.gaps[0].message
+    old = Checkpoint.objects.earliest("size")
+    assert codes(keys=[format_vkey(key(log, 2))], since=old.note) == []
+    lie = forged(log, generation=0, size=old.size)
+    assert codes(keys=[format_vkey(key(log, 2))], since=lie) == ["since.root"]
+    grow(tenant="globex")
+    other = Checkpoint.objects.filter(tenant="globex").latest("size")
+    assert codes(keys=[format_vkey(key(log, 2))], since=other.note) == ["since.signature"]
     assert codes(keys=[format_vkey(key(log, number)) for number in range(3)]) == []
 
 
@@ -381,6 +406,35 @@ def test_no_path_leads_over_a_revocation() -> None:
     first, second = (format_vkey(key(log, number)) for number in (0, 1))
     assert set(codes(keys=[first])) == {"checkpoint.signature"}
     assert codes(keys=[first, second]) == []
+
+
+def test_a_key_that_was_pinned_after_a_revocation_is_enough() -> None:
+    log = grow()
+    revoke("acme", reason="stolen")
+    report = auditlog.verify("acme", keys=[format_vkey(key(log, 1))])
+    assert (report.verdict, [gap.code for gap in report.gaps]) == ("VALID_WITH_GAPS", ["check.unsigned"])
+
+
+def test_a_new_key_file_takes_over_with_a_generation(settings: SettingsWrapper) -> None:
+    """docs/keys.md, "When the key file is stolen"."""
+    old, new = SIGNER, SecretSigner(b"n" * 32)
+
+    class TwoFiles:
+        def verifier_key(self, origin: str, generation: int) -> VerifierKey:
+            return (old if generation < 1 else new).verifier_key(origin, generation)
+
+        def sign(self, origin: str, generation: int, message: bytes) -> bytes:
+            return (old if generation < 1 else new).sign(origin, generation, message)
+
+    log = grow()
+    settings.AUDITKIT = {**settings.AUDITKIT, "SIGNER": TwoFiles}
+    revoke("acme", reason="the key file was stolen")
+    row = newest(log)
+    assert row is not None
+    assert open_checkpoint(row.note, [new.verifier_key(log.origin, 1)], origin=log.origin)[0].size == 5
+    assert auditlog.verify("acme").verdict == "VALID"
+    # What the thief derives is not what signs.
+    assert codes(keys=[format_vkey(key(log, 1))]) == ["checkpoint.signature", "checkpoint.signature"]
 
 
 def test_a_wrong_key_and_one_that_is_none_are_refused() -> None:

@@ -24,7 +24,7 @@ from auditkit_django.ledger.merkle import root
 from auditkit_django.ledger.note import parse_vkey
 from auditkit_django.ledger.proofs import verify_consistency, verify_range
 from auditkit_django.ledger.tlog_proof import verify_proof
-from auditkit_django.log import keys, prove, reading
+from auditkit_django.log import keys, prove, reading, sealed
 from auditkit_django.log import seal as sealing
 from auditkit_django.log import verify as verifying
 from auditkit_django.log.findings import FINDINGS
@@ -543,6 +543,37 @@ def test_a_missing_entry_is_not_sealed_over() -> None:
     run("DELETE FROM auditkit_django_entry WHERE seq = 4")
     with pytest.raises(SealError, match="seq"):
         seal("acme")
+
+
+def test_checkpoints_are_checked_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = []
+    for _ in range(9):
+        grow(1)
+        rows.append(seal("acme"))
+    monkeypatch.setattr(sealed, "_PAGE", 3)
+    assert not codes(since=rows[4].note)  # type: ignore[union-attr]
+    assert not auditlog.verify("acme").gaps
+    for row in rows:
+        assert row is not None
+        run("UPDATE auditkit_django_checkpoint SET hashes = %s WHERE size = %s", b"h", row.size)
+        assert codes() == ["checkpoint.column"], row.size
+        run("UPDATE auditkit_django_checkpoint SET hashes = %s WHERE size = %s", bytes(row.hashes), row.size)
+    assert not codes()
+    run("DELETE FROM auditkit_django_entry WHERE seq = 5")
+    assert "entry.missing" in codes()
+
+
+def test_one_page_of_checkpoints_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = grow(1)
+    for _ in range(11):
+        grow(1)
+        seal("acme")
+    monkeypatch.setattr(sealed, "_PAGE", 4)
+    with CaptureQueriesContext(connection) as queries:
+        pages = sealed._pages(log, using="default")
+        next(pages)
+    assert len(queries) == 1
+    assert len(list(pages)) == 10
 
 
 def test_the_number_of_queries_of_a_seal_does_not_grow_with_the_log() -> None:
