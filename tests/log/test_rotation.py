@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
+from django.utils import timezone
 
 from auditkit_django import auditlog
 from auditkit_django.exceptions import GuardError, MalformedError, SealError, UnknownTenantError, VerificationError
@@ -21,8 +22,10 @@ from auditkit_django.ledger.note import ED25519, VerifierKey, format_vkey, parse
 from auditkit_django.ledger.trust import Rotation, TrustedKey, follow, open_trusted
 from auditkit_django.log import prove
 from auditkit_django.log.checkpoints import newest
+from auditkit_django.log.control import append_control, locked_log
 from auditkit_django.log.generations import trusted_keys
 from auditkit_django.log.keys import SecretSigner, verifier_key
+from auditkit_django.log.own import own_event
 from auditkit_django.log.rotate import revoke, rotate
 from auditkit_django.log.seal import seal
 from auditkit_django.log.signing import SealGuard, signed_note
@@ -353,8 +356,12 @@ def test_whatever_a_generation_holds_verification_ends_with_a_verdict(column: st
 
 def test_a_rotation_that_somebody_recorded_by_hand_is_found() -> None:
     grow()
-    auditlog.event("audit.key.rotated", tenant="acme", metadata={"new": "x"})
-    append_now()
+    with pytest.raises(MalformedError, match="which the log alone records"):
+        auditlog.event("audit.key.rotated", tenant="acme", metadata={"new": "x"})
+    now = timezone.now()
+    with transaction.atomic():
+        event = own_event("acme", "audit.key.rotated", target=auditlog.Target("log"), metadata={"new": "x"}, now=now)
+        append_control(locked_log("acme"), event, now=now)
     assert codes() == ["key.generation"]
 
 
