@@ -481,6 +481,17 @@ def test_the_strip_says_each_verdict_in_words(verdict: str, tone: str, words: st
     assert ("with gaps" in strip.detail) == (verdict == "VALID_WITH_GAPS")
 
 
+def test_the_strip_says_that_a_log_is_halted_or_was_pruned() -> None:
+    now = timezone.now()
+    facts = {"tenant": "1", "origin": "o", "size": 1200, "pending": 3, "oldest_pending_at": now}
+    verified = {"verified_at": now, "verified_size": 1200, "verdict": "VALID_WITH_GAPS"}
+    strip = integrity_of(LogState(**facts, **verified, first_seq=512))  # type: ignore[arg-type]
+    assert "begins at #512, past its retention before" in strip.detail
+    strip = integrity_of(LogState(**facts, **verified, is_halted=True))  # type: ignore[arg-type]
+    assert (strip.tone, strip.headline) == ("bad", "HALTED: the log is shorter than what was signed of it")
+    assert "wait until it is recovered" in strip.detail
+
+
 # Viewing and exporting are events
 
 

@@ -25,8 +25,9 @@ class Published:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogState:
     """``size`` counts entries; ``pending`` is counted up to ``PENDING_CAP``; ``verdict`` is of the last verification,
-    ``sealed_size`` what the newest checkpoint is for, ``first_seq`` where the log begins since it was pruned; ``published``
-    where checkpoints are, in the order of the settings."""
+    ``sealed_size`` what the newest checkpoint is for, ``first_seq`` where the log begins since it was pruned; ``is_halted``:
+    it is shorter than what was signed of it, and new events wait; ``published`` where checkpoints are, in the order of the
+    settings."""
 
     tenant: str
     origin: str
@@ -37,6 +38,7 @@ class LogState:
     verified_size: int | None
     verdict: str
     first_seq: int = 0
+    is_halted: bool = False
     sealed_size: int = 0
     sealed_at: datetime | None = None
     published: tuple[Published, ...] = ()
@@ -69,6 +71,7 @@ def log_state(tenant: str) -> LogState | None:
         verified_size=log.verified_size if log is not None else None,
         verdict=log.verdict if log is not None else "",
         first_seq=log.first_seq if log is not None else 0,
+        is_halted=log is not None and log.state == Log.State.HALTED,
         sealed_size=checkpoint.size if checkpoint is not None else 0,
         sealed_at=sealed_at(checkpoint) if checkpoint is not None else None,
         published=tuple(_published(checkpoint)) if checkpoint is not None else (),

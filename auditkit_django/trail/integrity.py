@@ -112,6 +112,9 @@ def outcome_of(report: VerifyReport, links: Links) -> Outcome:
 
 
 def _standing(state: LogState) -> tuple[Tone, str, str]:
+    if state.is_halted:
+        headline = _("HALTED: the log is shorter than what was signed of it")
+        return "bad", headline, _("New events are recorded and wait until it is recovered.")
     if state.verified_at is None or state.verified_size is None or not state.verdict:
         return "quiet", _("Never verified"), _entries(state.size)
     last = state.verified_size - 1
