@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from django.db import DEFAULT_DB_ALIAS, transaction
@@ -33,24 +34,10 @@ def place_hold(
         RetentionError: One stands already.
         UnknownTenantError: The tenant has no log.
     """
-    if not 0 < len(reason) <= MAX_REASON:
-        raise MalformedError(f"reason: got {len(reason)} characters, wanted 1 to {MAX_REASON}")
-    refuse_open_transaction("hold", using=using)
-    with transaction.atomic(using=using):
-        log, now = locked_log(tenant, using=using), clock()
+    with _recorded(tenant, "legal hold placed", reason, actor=actor, using=using, clock=clock) as now:
         if (standing := hold_of(tenant, using=using)) is not None:
             raise RetentionError(f"hold: got a second one for tenant {tenant!r}, wanted none: {standing.reason}")
-        hold = LegalHold.objects.using(using).create(tenant=tenant, reason=reason, placed_at=now)
-        event = own_event(
-            tenant,
-            RETENTION_CHANGED,
-            target=Target("tenant", tenant),
-            metadata={"retention": "legal hold placed", "reason": reason},
-            now=now,
-            actor=actor,
-        )
-        append_control(log, event, now=now, using=using)
-    return hold
+        return LegalHold.objects.using(using).create(tenant=tenant, reason=reason, placed_at=now)
 
 
 def lift_hold(
@@ -68,19 +55,28 @@ def lift_hold(
         MalformedError: No reason, or more than 200 characters.
         RetentionError: None stands.
     """
+    with _recorded(tenant, "legal hold lifted", reason, actor=actor, using=using, clock=clock):
+        count, _by_model = LegalHold.objects.using(using).filter(tenant=tenant).delete()
+        if not count:
+            raise RetentionError(f"hold: got none of tenant {tenant!r}, wanted one to lift")
+
+
+@contextmanager
+def _recorded(
+    tenant: str, what: str, reason: str, *, actor: Actor, using: str, clock: Callable[[], datetime]
+) -> Iterator[datetime]:
+    """A transaction that ends with the event that tells of it; nothing where the block raises."""
     if not 0 < len(reason) <= MAX_REASON:
         raise MalformedError(f"reason: got {len(reason)} characters, wanted 1 to {MAX_REASON}")
     refuse_open_transaction("hold", using=using)
     with transaction.atomic(using=using):
         log, now = locked_log(tenant, using=using), clock()
-        count, _by_model = LegalHold.objects.using(using).filter(tenant=tenant).delete()
-        if not count:
-            raise RetentionError(f"hold: got none of tenant {tenant!r}, wanted one to lift")
+        yield now
         event = own_event(
             tenant,
             RETENTION_CHANGED,
             target=Target("tenant", tenant),
-            metadata={"retention": "legal hold lifted", "reason": reason},
+            metadata={"retention": what, "reason": reason},
             now=now,
             actor=actor,
         )

@@ -74,6 +74,7 @@ class Walk:
     omitted: int = 0
     findings: list[Finding] = field(default_factory=list)
     licences: Licences = field(default_factory=Licences)
+    may_ask_again: bool = True
 
     def add(self, finding: Finding) -> None:
         """Keep ``finding``; beyond ``MAX_FINDINGS`` it is only counted."""
@@ -203,6 +204,7 @@ def _check_epochs(log: Log, seals: Seals, *, is_newest: bool, using: str) -> Ite
 
 
 def _check_chunk(walk: Walk, chunk: Iterable[StoredEntry], log: Log, *, using: str) -> None:
+    walk.may_ask_again = True
     for stored in chunk:
         _check_entry(walk, stored, log, using=using)
 
@@ -241,9 +243,11 @@ def _diagnosed(walk: Walk, stored: StoredEntry, log: Log, *, using: str) -> list
                 licences=walk.licences,
             )
         )
-        if is_last or not any(one.code in ("event.missing", "disclosure.missing") for one in found):
+        is_missing = any(one.code in ("event.missing", "disclosure.missing") for one in found)
+        if is_last or not is_missing or not walk.may_ask_again:
             break
-        # Perhaps erased or pruned since we began, by a licence that we have not seen.
+        # Perhaps erased or pruned since we began, by a licence that we have not seen; asked once for each chunk.
+        walk.may_ask_again = False
         walk.licences = licences_of(log.tenant, log.epoch, using=using)
     return found
 
