@@ -20,10 +20,10 @@ from auditkit_django.environment import is_test_run
 from auditkit_django.exceptions import RetentionError, SealError
 from auditkit_django.hooks.tracking import triggers
 from auditkit_django.hooks.tracking.decorator import TRACKED
+from auditkit_django.ledger.licences import ANY
 from auditkit_django.log.halting import halted
 from auditkit_django.log.health import health
 from auditkit_django.log.keys import signer
-from auditkit_django.log.licences import ANY
 from auditkit_django.log.prune import policy_of
 from auditkit_django.models import Delivery, Event
 from auditkit_django.publishing import configured

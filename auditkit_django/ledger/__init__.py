@@ -15,6 +15,7 @@ neither reads a clock nor touches storage.
 * ``checkpoint``: size and root of a log in a signed note (C2SP tlog-checkpoint).
 * ``tlog_proof``: inclusion proofs as text (C2SP tlog-proof).
 * ``logged``: that a log's checkpoint stands in the log of checkpoints.
+* ``licences``: what a log itself says may be missing: erasures and purges.
 * ``base64``, ``strict_json``: base64 and JSON read without leniency.
 * ``errors``: what goes wrong.
 

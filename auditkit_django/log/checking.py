@@ -14,9 +14,9 @@ from typing import Final
 from auditkit_django.exceptions import MalformedError
 from auditkit_django.ledger.disclosure import cut, digest_of_json, split_with_values
 from auditkit_django.ledger.entry import VERSION, Entry, assemble, leaf_hash, parse
+from auditkit_django.ledger.licences import Licences
 from auditkit_django.log.findings import Finding, uuid_of
 from auditkit_django.log.heads import digests_json
-from auditkit_django.log.licences import Licences
 from auditkit_django.log.reading import StoredEntry, StoredEvent
 
 _TIME_LENGTH: Final = 27

@@ -26,12 +26,12 @@ from auditkit_django.drafts import SYSTEM, Actor, Target
 from auditkit_django.exceptions import MalformedError, UnknownTenantError
 from auditkit_django.ledger.disclosure import encode_value, join, split_with_values
 from auditkit_django.ledger.entry import FIELDS
+from auditkit_django.ledger.licences import CONTROL_CATEGORY, ERASED, format_ranges
 from auditkit_django.log import chores
 from auditkit_django.log.append import append_all
 from auditkit_django.log.control import append_control, locked_log, refuse_open_transaction
 from auditkit_django.log.holds import refuse_held
-from auditkit_django.log.licences import format_ranges
-from auditkit_django.log.own import CONTROL_CATEGORY, ERASED, own_event
+from auditkit_django.log.own import own_event
 from auditkit_django.log.rows import EVENT_TABLE
 from auditkit_django.models import Entry, Event, Log, RepeatedRead
 from auditkit_django.sql.guards import permitted

@@ -17,21 +17,18 @@ from auditkit_django.drafts import SYSTEM, Actor, Target
 from auditkit_django.ledger.checkpoint import Checkpoint
 from auditkit_django.ledger.disclosure import SALT_BYTES, join, make
 from auditkit_django.ledger.entry import format_time
+from auditkit_django.ledger.licences import ERASED, PURGED
 from auditkit_django.ledger.trust import REVOKED, ROTATED
 from auditkit_django.log.identity import new_id
 from auditkit_django.log.rows import EventRow, row_digest
 
 OPENED = "audit.log.opened"
 QUARANTINED = "audit.event.quarantined"
-ERASED = "audit.subject.erased"
-PURGED = "audit.events.purged"
 SEALED = "audit.checkpoint.sealed"
 HEARTBEAT = "audit.log.heartbeat"
 RETENTION_CHANGED = "audit.retention.changed"
 #: What only the log may say, for verification believes it.
 RESERVED = frozenset({OPENED, QUARANTINED, ERASED, PURGED, SEALED, HEARTBEAT, ROTATED, REVOKED})
-#: Events whose targets and metadata later verifications read: these are never erased, and go only with the whole log's past.
-CONTROL_CATEGORY = "audit"
 _NONCE_BYTES = 16
 
 

@@ -30,13 +30,14 @@ from auditkit_django.crash import crash_point
 from auditkit_django.drafts import SYSTEM, Actor, Target
 from auditkit_django.exceptions import AppendError, RetentionError, UnknownTenantError
 from auditkit_django.ledger.entry import format_time, parse
+from auditkit_django.ledger.licences import ANY, PURGED, Purge
 from auditkit_django.log import meta
 from auditkit_django.log.checkpoints import newest
 from auditkit_django.log.control import append_control, locked_log, refuse_open_transaction
 from auditkit_django.log.generations import generations_of
 from auditkit_django.log.holds import refuse_held
-from auditkit_django.log.licences import ANY, Purge, licences_of
-from auditkit_django.log.own import PURGED, QUARANTINED, own_event
+from auditkit_django.log.licences import licences_of
+from auditkit_django.log.own import QUARANTINED, own_event
 from auditkit_django.log.rows import ENTRY_TABLE, EVENT_TABLE
 from auditkit_django.log.tree import HEIGHT, range_of_tiles
 from auditkit_django.models import Checkpoint, Entry, Event, Log, Publication

@@ -24,9 +24,10 @@ from auditkit_django.conf import resolve, settings
 from auditkit_django.drafts import Actor, Change, EventDraft, Outcome, Severity
 from auditkit_django.exceptions import AuditkitError, MalformedError, RecordingError, UnknownActionError
 from auditkit_django.ledger.entry import ACTION_PATTERN, OUTCOMES, SEVERITIES
+from auditkit_django.ledger.licences import CONTROL_CATEGORY
 from auditkit_django.log.identity import id_of_key, new_id
 from auditkit_django.log.meta import META_TENANT
-from auditkit_django.log.own import CONTROL_CATEGORY, RESERVED
+from auditkit_django.log.own import RESERVED
 from auditkit_django.log.rows import EventRow
 from auditkit_django.log.writing import is_broken, write_event
 from auditkit_django.models import Event

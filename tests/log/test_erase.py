@@ -14,11 +14,11 @@ from django.utils import timezone
 from auditkit_django import auditlog
 from auditkit_django.exceptions import MalformedError, RetentionError, UnknownTenantError
 from auditkit_django.ledger.entry import FIELDS
+from auditkit_django.ledger.licences import format_ranges, parse_ranges
 from auditkit_django.log.control import append_control, locked_log
 from auditkit_django.log.erase import Erasure, erase
 from auditkit_django.log.holds import lift_hold, place_hold
 from auditkit_django.log.keys import SecretSigner
-from auditkit_django.log.licences import format_ranges, parse_ranges
 from auditkit_django.log.own import own_event
 from auditkit_django.log.seal import seal
 from auditkit_django.log.verify import verify
