@@ -29,7 +29,6 @@ from auditkit_django.conf import resolve, settings
 from auditkit_django.crash import crash_point
 from auditkit_django.drafts import SYSTEM, Actor, Target
 from auditkit_django.exceptions import AppendError, RetentionError, UnknownTenantError
-from auditkit_django.ledger.entry import format_time, parse
 from auditkit_django.ledger.licences import ANY, PURGED, Purge
 from auditkit_django.log import meta
 from auditkit_django.log.checkpoints import newest
@@ -38,6 +37,7 @@ from auditkit_django.log.generations import generations_of
 from auditkit_django.log.holds import refuse_held
 from auditkit_django.log.licences import licences_of
 from auditkit_django.log.own import QUARANTINED, own_event
+from auditkit_django.log.places import first_seq_from
 from auditkit_django.log.rows import ENTRY_TABLE, EVENT_TABLE
 from auditkit_django.log.tree import HEIGHT, range_of_tiles
 from auditkit_django.models import Checkpoint, Entry, Event, Log, Publication
@@ -207,14 +207,14 @@ def _cuts(
             continue
         before = now - timedelta(days=days)
         excluded = frozenset(other for other in policy if _is_finer(other, kind))
-        until = min(covered, _count_before(log, before, using=using))
+        until = min(covered, first_seq_from(log, before, using=using))
         purge = Purge(until=until, kind=kind, excluded=excluded)
         count = sum(len(ids) for ids in _chunks_of(log, [purge], until, using=using)) if until > log.first_seq else 0
         if count:
             yield Cut(epoch=log.epoch, purge=purge, days=days, before=before, count=count)
     if longest is not None:
         before = now - timedelta(days=longest)
-        until = min(covered, _count_before(log, before, using=using)) // TILE * TILE
+        until = min(covered, first_seq_from(log, before, using=using)) // TILE * TILE
         if until > log.first_seq:
             purge = Purge(until=until, kind=None)
             yield Cut(epoch=log.epoch, purge=purge, days=longest, before=before, count=until - log.first_seq)
@@ -232,22 +232,6 @@ def _longest(policy: Mapping[str, int | None]) -> int | None:
     """Days after which everything may go; None where something is kept for ever."""
     days = [*policy.values(), *(() if ANY in policy else (None,))]
     return None if None in days else max(one for one in days if one is not None)
-
-
-def _count_before(log: Log, before: datetime, *, using: str) -> int:
-    """The seq of the first entry appended at ``before`` or later. Times of entries never fall: it is searched by halves."""
-    low, high, wanted = log.first_seq, log.size, format_time(before)
-    entries = Entry.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch)
-    while low < high:
-        middle = (low + high) // 2
-        body = entries.filter(seq=middle).values_list("body", flat=True).first()
-        if body is None:
-            raise RetentionError(f"prune: there is no entry at seq {middle} of tenant {log.tenant!r}: verify the log")
-        if parse(bytes(body)).time < wanted:
-            low = middle + 1
-        else:
-            high = middle
-    return low
 
 
 def _license(log: Log, cuts: tuple[Cut, ...], *, actor: Actor, using: str, clock: Callable[[], datetime]) -> None:

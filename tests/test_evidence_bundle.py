@@ -1,0 +1,344 @@
+"""Evidence bundles: made from the log, verified by the ledger alone, and refused with anything changed."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import subprocess
+import sys
+import zipfile
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.utils import timezone
+
+from auditkit_django import auditlog
+from auditkit_django.evidence.bundle import export
+from auditkit_django.exceptions import MalformedError, SealError, UnknownTenantError
+from auditkit_django.ledger.bundle import FINDINGS, BundleReport, verify_bundle
+from auditkit_django.ledger.note import format_vkey
+from auditkit_django.log.append import append_all
+from auditkit_django.log.keys import SecretSigner
+from auditkit_django.log.prune import prune
+from auditkit_django.log.seal import seal
+from auditkit_django.models import Checkpoint, Log
+from auditkit_django.query.filters import EventFilter
+from auditkit_django.testing import guards_lifted
+
+if TYPE_CHECKING:
+    from pytest_django.fixtures import SettingsWrapper
+
+pytestmark = pytest.mark.django_db
+
+SIGNER = SecretSigner(bytes(range(32)))
+STRANGER = SecretSigner(b"s" * 32)
+ROOT = Path(__file__).parents[1]
+NOW = timezone.now()
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, settings: SettingsWrapper) -> None:
+    settings.AUDITKIT = {**settings.AUDITKIT, "SIGNER": SIGNER, "SEAL_GUARD_DIR": str(tmp_path / "signed")}
+
+
+def grow(count: int, *, days_ago: int = 0, tenant: str = "acme") -> Log:
+    moment = NOW - timedelta(days=days_ago)
+    with auditlog.batch() as batch:
+        for number in range(count):
+            action = "member.invited" if number % 2 else "org.updated"
+            actor = auditlog.Actor("user", str(number % 5), f"Ünal {number}")
+            batch.event(action, tenant=tenant, actor=actor, resource=f"thing:{number}", metadata={"number": number})
+    append_all(clock=lambda: moment, may_nest=True)
+    seal(tenant, clock=lambda: moment)
+    return Log.objects.get(tenant=tenant)
+
+
+def key() -> Any:
+    return SIGNER.verifier_key(Log.objects.get(tenant="acme").origin, 0)
+
+
+def bundle(**given: Any) -> bytes:
+    file = io.BytesIO()
+    export("acme", file, **given)
+    return file.getvalue()
+
+
+def check(data: bytes, **given: Any) -> BundleReport:
+    return verify_bundle(io.BytesIO(data), given.pop("keys", [key()]), **given)
+
+
+def codes(report: BundleReport) -> set[str]:
+    return {one.code for one in (*report.findings, *report.gaps)}
+
+
+def edited(data: bytes, changes: dict[str, Any], *, resign: bool = True) -> bytes:
+    """The bundle with members changed (None: left out), and the manifest's digests made to fit."""
+    import hashlib
+
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    for name, change in changes.items():
+        if change is None:
+            del members[name]
+        else:
+            members[name] = change(members.get(name, b""))
+    if resign and "manifest.json" in members:
+        manifest = json.loads(members["manifest.json"])
+        manifest["files"] = {
+            name: hashlib.sha256(content).hexdigest() for name, content in members.items() if name != "manifest.json"
+        }
+        members["manifest.json"] = json.dumps(manifest).encode()
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def test_a_whole_log_is_valid_where_neither_django_nor_cryptography_is(tmp_path: Path) -> None:
+    grow(30)
+    path = tmp_path / "evidence.zip"
+    path.write_bytes(bundle())
+    assert check(path.read_bytes()).verdict == "VALID"
+    blocked = "import sys; sys.modules['django'] = sys.modules['cryptography'] = None\n"
+    blocked += "from auditkit_django.ledger.__main__ import main; sys.exit(main())"
+    command = [sys.executable, "-c", blocked, "verify", str(path), "--key", format_vkey(key())]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("VALID\n")
+    assert "#0 to #30 of 31" in done.stdout
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert json.loads(done.stdout)["verdict"] == "VALID"
+    other = format_vkey(STRANGER.verifier_key(key().name, 0))
+    done = subprocess.run([*command[:-1], other], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert "note.signature" in done.stdout
+    done = subprocess.run([*command[:-1], "none"], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 3
+
+
+def test_a_window_has_the_entry_before_it_and_the_one_after() -> None:
+    for days in (30, 20, 10, 0):
+        grow(5, days_ago=days)
+    report = check(bundle(start=NOW - timedelta(days=25), end=NOW - timedelta(days=5)))
+    assert report.verdict == "VALID"
+    assert report.manifest is not None
+    assert (report.manifest.start, report.manifest.end, report.manifest.size) == (5, 17, 21)
+    assert check(bundle(start=NOW + timedelta(days=1))).verdict == "VALID"
+    assert check(bundle(end=NOW - timedelta(days=99))).verdict == "VALID"
+
+
+def test_a_filter_and_fields_withhold_and_everything_is_proven_to_be_there() -> None:
+    grow(20)
+    report = check(bundle(chosen=EventFilter(action="member.invited"), withheld=["actor"]))
+    assert report.verdict == "VALID_WITH_GAPS"
+    assert codes(report) == {"check.withheld"}
+    assert report.manifest is not None
+    assert (report.manifest.disclosed, report.manifest.filter) == (10, {"action": "member.invited"})
+    with zipfile.ZipFile(io.BytesIO(bundle(withheld=["actor"]))) as archive:
+        assert "Ünal" not in str(archive.read("disclosures.jsonl"))
+
+
+def test_erased_and_pruned_events_are_gaps(settings: SettingsWrapper) -> None:
+    settings.AUDITKIT = {**settings.AUDITKIT, "RETENTION": {"*": 30, "member": 10}}
+    grow(400, days_ago=60)
+    grow(100, days_ago=20)
+    auditlog.erase("acme", subject="user:2", reason="request")
+    prune("acme", may_be_unpublished=True, clock=lambda: NOW)
+    seal("acme")
+    report = check(bundle())
+    assert (report.verdict, codes(report)) == ("VALID_WITH_GAPS", {"check.erased", "check.pruned"})
+    assert report.manifest is not None
+    assert report.manifest.start == 256
+    with guards_lifted():
+        from tests.log.attacker import execute
+
+        execute(
+            "DELETE FROM auditkit_django_event WHERE id IN (SELECT event_id FROM auditkit_django_entry WHERE seq = 499)"
+        )
+    assert "disclosure.missing" in codes(check(bundle()))
+
+
+def test_a_note_that_somebody_kept_is_extended() -> None:
+    grow(10)
+    note = Checkpoint.objects.get().note
+    grow(300)
+    newest = Checkpoint.objects.latest("size").note
+    assert check(bundle(since=[note]), since=[note, newest]).verdict == "VALID"
+    assert codes(check(bundle(), since=[note])) == {"check.since"}
+    assert codes(check(bundle(), since=["x"])) == {"since.signature"}
+    data = bundle(since=[note])
+    with_other = edited(data, {"consistency/11.txt": lambda text: text[:4] + b"A" + text[5:]})
+    assert codes(check(with_other, since=[note])) & {"since.root", "bundle.malformed"}
+    grow(5)
+    later = Checkpoint.objects.latest("size").note
+    assert codes(check(data, since=[later])) == {"since.beyond"}
+
+
+def swap_lines(data: bytes) -> bytes:
+    lines = data.splitlines(keepends=True)
+    return b"".join([*lines[:3], lines[4], lines[3], *lines[5:]])
+
+
+def other_action(data: bytes) -> bytes:
+    return data.replace(b'"action":"member.invited"', b'"action":"member.removed"', 1)
+
+
+def claim(**members: Any) -> Any:
+    def change(data: bytes) -> bytes:
+        return json.dumps(json.loads(data) | members).encode()
+
+    return change
+
+
+def sub(old: bytes, new: bytes, count: int = 1) -> Any:
+    return lambda data: data.replace(old, new, count)
+
+
+def without_first(data: bytes) -> bytes:
+    return b"".join(data.splitlines(keepends=True)[1:])
+
+
+def last_twice(data: bytes) -> bytes:
+    return data + data.splitlines(keepends=True)[-1]
+
+
+def fifth_time_back(data: bytes) -> bytes:
+    return data.replace(b'"time":"20', b'"time":"19', 5).replace(b'"time":"19', b'"time":"20', 4)
+
+
+CONTROL = b'{"d":[],"entry":"{}","proof":""}\n'
+EDITS: list[tuple[str, str, Any, set[str]]] = [
+    ("an entry dropped", "entries.jsonl", without_first, {"entry.seq"}),
+    ("an entry dropped, by the root", "entries.jsonl", without_first, {"range.root"}),
+    ("an entry twice", "entries.jsonl", last_twice, {"range.root"}),
+    ("entries swapped", "entries.jsonl", swap_lines, {"entry.prev"}),
+    ("an entry edited", "entries.jsonl", other_action, {"range.root"}),
+    ("an entry of another log", "entries.jsonl", sub(b"audit.example.org", b"other.example.org"), {"entry.origin"}),
+    ("an entry that is none", "entries.jsonl", sub(b'{"action"', b'{ "action"'), {"entry.malformed"}),
+    ("a time set back", "entries.jsonl", fifth_time_back, {"entry.time"}),
+    ("a line without its end", "entries.jsonl", lambda data: data[:-1], {"bundle.malformed"}),
+    ("a disclosure edited", "disclosures.jsonl", sub(b"WyJ", b"WyK"), {"disclosure.mismatch", "disclosure.malformed"}),
+    ("a disclosure that is none", "disclosures.jsonl", sub(b'{"d":["', b'{"d":["!'), {"disclosure.malformed"}),
+    ("a disclosure left out", "disclosures.jsonl", without_first, {"disclosure.missing"}),
+    ("disclosures swapped", "disclosures.jsonl", swap_lines, {"disclosure.missing"}),
+    ("a disclosure twice", "disclosures.jsonl", last_twice, {"disclosure.mismatch"}),
+    ("a line of a megabyte", "disclosures.jsonl", lambda _data: b"x" * 1_000_000 + b"\n", {"bundle.malformed"}),
+    ("nested beyond reason", "disclosures.jsonl", lambda _data: b"[" * 100_000 + b"\n", {"bundle.malformed"}),
+    ("another size claimed", "manifest.json", claim(size=99), {"bundle.claim"}),
+    ("another count claimed", "manifest.json", claim(counts={"member.invited": 999}), {"bundle.claim"}),
+    ("another number disclosed", "manifest.json", claim(disclosed=1), {"bundle.claim"}),
+    ("another log claimed", "manifest.json", claim(origin="other.example.org/t/1"), {"note.signature"}),
+    ("an earlier window", "manifest.json", claim(time_from="2000-01-01T00:00:00.000000Z"), {"window.edge"}),
+    ("a longer window", "manifest.json", claim(time_to="2999-01-01T00:00:00.000000Z"), {"window.edge"}),
+    ("a member more in the manifest", "manifest.json", claim(more=1), {"bundle.malformed"}),
+    ("no manifest", "manifest.json", None, {"bundle.malformed"}),
+    ("a note of another form", "checkpoint.note", sub(b"\n", b"\n\n"), {"bundle.claim"}),
+    ("control that is not proven", "control.jsonl", lambda data: data + CONTROL, {"control.proof"}),
+    ("another proof", "range.proof", sub(b"left", b"Left"), {"bundle.malformed"}),
+    ("no proof", "range.proof", None, {"bundle.malformed"}),
+    ("a file more", "../evil", lambda _data: b"x", {"bundle.malformed"}),
+]
+
+
+@pytest.fixture
+def part() -> bytes:
+    """A window in the middle of a log."""
+    for days in (30, 20, 10):
+        grow(12, days_ago=days)
+    return bundle(start=NOW - timedelta(days=25), end=NOW - timedelta(days=15))
+
+
+@pytest.mark.parametrize(("what", "name", "change", "wanted"), EDITS, ids=[what for what, *_rest in EDITS])
+def test_an_edit_is_found_by_its_name(part: bytes, what: str, name: str, change: Any, wanted: set[str]) -> None:
+    assert check(part).verdict == "VALID"
+    report = check(edited(part, {name: change}))
+    assert report.verdict == "INVALID"
+    assert codes(report) & wanted, report.findings
+
+
+def test_every_finding_is_tried_here() -> None:
+    text = Path(__file__).read_text()
+    assert {code for code in FINDINGS if f'"{code}"' not in text} == set()
+
+
+def test_a_file_that_the_manifest_does_not_name_so_is_found(part: bytes) -> None:
+    report = check(edited(part, {"VERIFY.md": lambda data: data + b"!"}, resign=False))
+    assert codes(report) == {"bundle.digest"}
+
+
+def test_any_changed_byte_is_found(part: bytes) -> None:
+    """Of what is proven: changed inside of the files, so that the zip's own checksums do not find it first."""
+    chosen = random.Random(11)
+    with zipfile.ZipFile(io.BytesIO(part)) as archive:
+        sizes = {name: len(archive.read(name)) for name in archive.namelist() if name != "manifest.json"}
+    for name, size in sizes.items():
+        for _ in range(60 if name in ("entries.jsonl", "disclosures.jsonl") else 12 if size else 0):
+            at = chosen.randrange(size)
+
+            def flip(data: bytes, at: int = at) -> bytes:
+                return data[:at] + bytes([data[at] ^ (1 << chosen.randrange(8))]) + data[at + 1 :]
+
+            fixed = edited(part, {name: flip}, resign=name != "VERIFY.md")
+            assert check(fixed).verdict == "INVALID", (name, at)
+
+
+def test_a_file_cut_anywhere_is_no_bundle(part: bytes) -> None:
+    for length in (0, 1, 100, len(part) // 2, len(part) - 1):
+        report = check(part[:length])
+        assert (report.verdict, codes(report)) == ("INVALID", {"bundle.malformed"})
+    assert check(b"x" * 5000).verdict == "INVALID"
+
+
+def test_a_bomb_is_refused_unread(part: bytes) -> None:
+    bomb = edited(part, {"entries.jsonl": lambda _data: b"\0" * 50_000_000})
+    report = check(bomb)
+    assert "packed more than" in report.findings[0].message
+
+
+def test_the_same_name_twice_is_refused(part: bytes) -> None:
+    file = io.BytesIO(part)
+    with zipfile.ZipFile(file, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("entries.jsonl", b"")
+    assert codes(check(file.getvalue())) == {"bundle.malformed"}
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ({"withheld": ["salary"]}, MalformedError, "got salary"),
+        ({"start": datetime(2026, 1, 1)}, MalformedError, "naive"),
+        ({"chosen": EventFilter(start=NOW)}, MalformedError, "times of its own"),
+        ({"since": ["x"]}, MalformedError, "note"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(given: dict[str, Any], error: type[Exception], said: str) -> None:
+    grow(1)
+    with pytest.raises(error, match=said):
+        bundle(**given)
+    assert not auditlog.list("acme", action="audit.log.exported").events
+
+
+def test_a_log_without_a_seal_and_a_tenant_without_a_log_are_said() -> None:
+    with pytest.raises(UnknownTenantError):
+        bundle()
+    auditlog.event("org.updated", tenant="acme")
+    append_all(may_nest=True)
+    with pytest.raises(SealError, match="has no checkpoint"):
+        bundle()
+
+
+def test_the_export_is_an_event() -> None:
+    grow(3)
+    bundle(chosen=EventFilter(actor="user:1"), withheld=["context"])
+    [event] = auditlog.list("acme", action="audit.log.exported").events
+    assert event.metadata == {
+        "format": "bundle",
+        "first": 0,
+        "last": 4,
+        "filter": {"actor": "user:1"},
+        "withheld": ["context"],
+    }
