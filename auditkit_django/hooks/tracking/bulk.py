@@ -172,12 +172,11 @@ def _audited_raw_delete(self: Any, using: str) -> int:
     names = names_of(self.model)
     with transaction.atomic(using=using, savepoint=False):
         count = 0
-        for keys in _chunks(_locked_keys(self, using=using)):
-            rows = reading.locked(_by_key(self.model, keys), names, using=using)
+        for rows in _locked_chunks(self, names, using=using):
             _tell(self.model, [_deletion(row, names) for row in rows])
             with told_here(using, self.model):
                 # By their keys: rows that somebody adds meanwhile are not ours to delete unread.
-                count += _raw_delete(_by_key(self.model, keys), using)
+                count += _raw_delete(_by_key(self.model, [row.pk for row in rows]), using)
         return count
 
 
@@ -216,8 +215,24 @@ def _locked_rows(queryset: Any, fields: Sequence[str], *, using: str) -> list[An
     return [row for some in _chunks(keys) for row in reading.locked(_by_key(queryset.model, some), fields, using=using)]
 
 
+def _locked_chunks(queryset: Any, fields: Sequence[str], *, using: str) -> Iterator[list[Any]]:
+    """Likewise, chunk by chunk; which rows they are is settled before the first is changed."""
+    if reading.are_shells(queryset.model):
+        # Nearly always they are few: then one query has them.
+        rows = reading.locked(_lockable(queryset, using=using), fields, using=using, limit=reading.CHUNK + 1)
+        if len(rows) <= reading.CHUNK:
+            if rows:
+                yield rows
+            return
+    for keys in _chunks(_locked_keys(queryset, using=using)):
+        yield reading.locked(_by_key(queryset.model, keys), fields, using=using)
+
+
 def _lockable(queryset: Any, *, using: str) -> QuerySet[Any]:
-    """The same rows as a query that may take a lock, of one table and with no instructions how to load them."""
+    """
+    The same rows as a query that may take a lock, of one table and with no instructions how to load them; in the order of
+    their keys, so that two such queries do not wait for each other.
+    """
     model = queryset.model
     clone = queryset._chain().order_by()
     clone.query.select_for_update = False
@@ -226,10 +241,10 @@ def _lockable(queryset: Any, *, using: str) -> QuerySet[Any]:
     if is_plain and len(query.alias_map) <= 1:
         query.clear_deferred_loading()
         query.select_related = False
-        rows: QuerySet[Any] = clone.using(using)
+        rows: QuerySet[Any] = clone.using(using).order_by("pk")
         return rows
     # A lock is not allowed on such a query, or would take the joined rows too.
-    return QuerySet(model, using=using).filter(pk__in=clone.values("pk"))
+    return QuerySet(model, using=using).filter(pk__in=clone.values("pk")).order_by("pk")
 
 
 def _by_key(model: Any, keys: Sequence[Any]) -> QuerySet[Any]:

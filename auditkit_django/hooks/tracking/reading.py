@@ -49,21 +49,21 @@ class _Among(_Lookup):
         return f"{left} IN ({', '.join(['%s'] * len(keys))})", [*parameters, *keys]
 
 
-def locked(rows: QuerySet[Any], fields: Iterable[str], *, using: str) -> list[Any]:
+def locked(rows: QuerySet[Any], fields: Iterable[str], *, using: str, limit: int | None = None) -> list[Any]:
     """
-    The rows of ``rows`` (of one table, by key) with ``fields`` at least, locked until the transaction ends.
+    The rows of ``rows`` (of one table) with ``fields`` at least, in the order of their keys, locked until the transaction ends.
 
-    A shell is an instance as ``only()`` gives it, made without signals and several times cheaper; what it has not loaded
-    it reads when asked.
+    A shell is an instance as ``only()`` gives it, made without signals and several times cheaper; what it has not loaded it
+    reads when asked. Of shells, ``limit`` are enough.
     """
     watches = active_watches_of(rows.model)
-    rows = rows.using(using).select_for_update(of=("self",))
+    rows = rows.using(using).select_for_update(of=("self",)).order_by("pk")
     if not are_shells(rows.model):
         related = sorted({path for watch in watches for path in watch.related})
         return list(rows.select_related(*related) if related else rows)
     keys = {one.attname for one in rows.model._meta.pk_fields}
     needed = {name for watch in watches for name in watch.needs or ()}
-    return _shells(rows, tuple({*keys, *needed, *fields}), using=using)
+    return _shells(rows, tuple({*keys, *needed, *fields}), using=using, limit=limit)
 
 
 def are_shells(model: type[Model]) -> bool:
@@ -71,12 +71,12 @@ def are_shells(model: type[Model]) -> bool:
     return all(watch.needs is not None for watch in active_watches_of(model))
 
 
-def _shells(rows: QuerySet[Any], names: Sequence[str], *, using: str) -> list[Model]:
+def _shells(rows: QuerySet[Any], names: Sequence[str], *, using: str, limit: int | None) -> list[Model]:
     model: Any = rows.model
     made: list[Model] = []
     # A lock "of self" needs instances to tell whose columns these are; the table is the only one.
     rows.query.select_for_update_of = ()
-    for values in rows.values_list(*names):
+    for values in rows.values_list(*names)[:limit]:
         one = model.__new__(model)
         one.__dict__.update(zip(names, values, strict=True))
         one._state = state = ModelState()

@@ -190,6 +190,15 @@ def test_queryset_delete_records_every_row(three: list[Document], told: Ask) -> 
     ]
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 3])
+def test_deletion_of_more_rows_than_a_chunk(
+    three: list[Document], told: Ask, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    monkeypatch.setattr(reading, "CHUNK", chunk)
+    assert Document.objects.filter(total__lt=3).delete()[0] >= 3
+    assert [(action, key) for action, key, _changes in told()] == [(DELETED, str(one.pk)) for one in three]
+
+
 def test_raw_delete_of_a_queryset_is_recorded(three: list[Document], told: Ask) -> None:
     rows = Share.objects.bulk_create([Share(document=three[0], email="a@example.org")])
     told()
