@@ -18,7 +18,6 @@ from asgiref.sync import sync_to_async
 
 from auditkit_django.drafts import Actor, Change, Outcome, Severity, Target
 from auditkit_django.evidence.tables import export
-from auditkit_django.exceptions import MalformedError
 from auditkit_django.ledger.note import parse_vkey
 from auditkit_django.log.erase import Erasure, ErasureReport
 from auditkit_django.log.erase import erase as _erase
@@ -27,7 +26,7 @@ from auditkit_django.log.verify import verify as _verify
 from auditkit_django.query.filters import EventFilter
 from auditkit_django.query.pages import ListedEvent, Page, page_of
 from auditkit_django.recording.batch import Batch
-from auditkit_django.recording.coercion import actor_from
+from auditkit_django.recording.coercion import subjects_of, texts_of
 from auditkit_django.recording.context import Context, current_actor
 from auditkit_django.recording.context import context as _context
 from auditkit_django.recording.record import record
@@ -177,24 +176,21 @@ def erase(
     """
     Erase personal data from the tenant's events; entries, hashes and checkpoints stay, and the erasure is recorded.
 
-    ``subject`` is a person: a user, any instance, ``"user:17"``. Where they acted, who and whence go; where it was done to
-    them, targets, changes and metadata. ``mentions`` are texts (an address): every field that has one goes. ``fields``
-    limits it to some of actor, changes, context, metadata, on_behalf_of, targets; alone, it means those of all events.
-    ``before`` limits it to events recorded before. ``reason`` and ``request`` (a ticket) are recorded: name nobody in them.
-    With ``dry_run`` it is only counted.
+    It erases at once; nothing brings it back. ``subject`` is a person: a user, any instance, ``"user:17"``. Where they acted, who
+    and whence go; where it was done to them, targets, changes and metadata. ``mentions`` are texts (an address): every field
+    that has one goes. ``fields`` limits it to some of actor, changes, context, metadata, on_behalf_of, targets; alone, it means
+    those of all events. ``before`` (aware) limits it to events recorded before. ``reason`` and ``request`` (a ticket) are
+    recorded: name nobody in them. With ``dry_run`` it is only counted.
 
     Raises:
         MalformedError: Nothing to erase is given, or no reason.
         RetentionError: The tenant is under a legal hold.
         UnknownTenantError: There is no log of that tenant.
     """
-    found = actor_from(subject) if subject is not None else None
-    if found is not None and found.id is None:
-        raise MalformedError(f"subject: got {found.type!r} without an id, wanted one person")
     erasure = Erasure(
-        subject=None if found is None else (found.type, str(found.id)),
-        mentions=tuple(mentions),
-        fields=None if fields is None else frozenset(fields),
+        subjects=subjects_of(subject) if subject is not None else (),
+        mentions=texts_of(mentions, "mentions"),
+        fields=None if fields is None else frozenset(texts_of(fields, "fields")),
         before=before,
     )
     return _erase(tenant_key(tenant), erasure, reason=reason, request=request, actor=current_actor(), dry_run=dry_run)

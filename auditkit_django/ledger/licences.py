@@ -16,13 +16,24 @@ from dataclasses import dataclass, field
 
 ERASED = "audit.subject.erased"
 PURGED = "audit.events.purged"
-#: The category of what a log says about itself, which goes only with its entries.
-CONTROL_CATEGORY = "audit"
+#: What a log says about itself, and verification reads: it goes only with its entries, and is never erased.
+CONTROL = frozenset(
+    {
+        "audit.checkpoint.sealed",
+        "audit.event.quarantined",
+        "audit.key.revoked",
+        "audit.key.rotated",
+        "audit.log.opened",
+        ERASED,
+        PURGED,
+    }
+)
 ANY = "*"
 #: Behind every seq.
 MAX = 2**63
 
-_RANGES = re.compile(r"(?:[0-9]{1,16}(?:-[0-9]{1,16})?(?:,|\Z))+")
+_RUN = r"[0-9]{1,16}(?:-[0-9]{1,16})?"
+_RANGES = re.compile(rf"{_RUN}(?:,{_RUN})*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +53,7 @@ class Purge:
             return False
         if self.kind is None:
             return True
-        if category == CONTROL_CATEGORY or self.excluded & {category, action}:
+        if action in CONTROL or self.excluded & {category, action}:
             return False
         return self.kind in (ANY, category, action)
 
@@ -64,10 +75,11 @@ class Licences:
 
     purges: list[Purge] = field(default_factory=list)
     _erased: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    _added: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
 
     def is_erased(self, seq: int, name: str) -> bool:
         """Whether the field ``name`` of the event at ``seq`` was erased."""
-        ranges = self._erased.get(name, [])
+        ranges = self._ranges(name)
         at = bisect_right(ranges, (seq, MAX)) - 1
         return at >= 0 and ranges[at][0] <= seq <= ranges[at][1]
 
@@ -81,13 +93,19 @@ class Licences:
 
     def erased_events(self, start: int) -> int:
         """How many events from ``start`` on lost at least one field."""
-        merged = _merged(one for ranges in self._erased.values() for one in ranges)
+        merged = _merged(one for name in {*self._erased, *self._added} for one in self._ranges(name))
         return sum(last - max(first, start) + 1 for first, last in merged if last >= start)
 
     def add_erasure(self, names: Iterable[str], ranges: Sequence[tuple[int, int]]) -> None:
         """The values of ``names`` in ``ranges`` (first and last seq) were erased."""
         for name in names:
-            self._erased[name] = _merged((*self._erased.get(name, []), *ranges))
+            self._added.setdefault(name, []).extend(ranges)
+
+    def _ranges(self, name: str) -> list[tuple[int, int]]:
+        if added := self._added.pop(name, None):
+            # Once for all that was added: a subject of many scattered events is told in very many runs.
+            self._erased[name] = _merged((*self._erased.get(name, []), *added))
+        return self._erased.get(name, [])
 
     def take(self, said: Mapping[str, object], *, action: str, epoch: int, seq: int) -> None:
         """
@@ -107,7 +125,10 @@ class Licences:
         kind = said.get("kind", False)
         is_kind = kind is None or isinstance(kind, str)
         if type(until) is int and 0 < until <= seq and is_kind and isinstance(excluded, list):
-            self.purges.append(Purge(until=until, kind=kind, excluded=frozenset(map(str, excluded))))  # type: ignore[arg-type]
+            new = Purge(until=until, kind=kind, excluded=frozenset(map(str, excluded)))  # type: ignore[arg-type]
+            # Of those that differ in their cut alone, one for each run of the policy, the highest says it all.
+            if not any(new.is_within(one) for one in self.purges):
+                self.purges = [one for one in self.purges if not one.is_within(new)] + [new]
 
     def _take_erasure(self, names: object, text: object, seq: int) -> None:
         if isinstance(names, list) and isinstance(text, str) and _RANGES.fullmatch(text):

@@ -204,7 +204,7 @@ def _quarantine(poison: PendingEvent, reason: str, *, clock: Clock, connection: 
     assert row is not None, poison.id
     stand_in = quarantine_event(row, reason=reason, now=clock())
     insert_own_event(connection, stand_in)
-    return ready(pending_event(stand_in))
+    return ready(pending_event(stand_in), is_own=True)
 
 
 def store_of(connection: BaseDatabaseWrapper) -> ModuleType:

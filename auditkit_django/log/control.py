@@ -37,6 +37,11 @@ def locked_log(tenant: str, *, using: str = DEFAULT_DB_ALIAS) -> Log:
     Raises:
         UnknownTenantError: There is none.
     """
+    connection = get_connection(using)
+    if connection.vendor == "postgresql" and not is_test_run():
+        # A host may run with another default; then a head that moved while we waited for it would end the transaction.
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
     log = Log.objects.using(using).select_for_update().filter(tenant=tenant).order_by("-epoch").first()
     if log is None:
         raise UnknownTenantError(f"tenant: got {tenant!r}, wanted one with a log")
@@ -61,7 +66,7 @@ def append_control(log: Log, event: EventRow, *, now: datetime, using: str = DEF
         hash=bytes(log.head_hash),
         time=log.head_time,
     )
-    [entry] = extend(head, [ready(pending_event(event))], now=now)
+    [entry] = extend(head, [ready(pending_event(event), is_own=True)], now=now)
     insert_own_event(get_connection(using), event)
     Entry.objects.using(using).bulk_create([Entry(**entry._asdict())])
     log.size, log.head_hash, log.head_time = head.size, head.hash, head.time

@@ -11,6 +11,7 @@ Erase: take personal data out of events, and leave every proof whole.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,7 +27,7 @@ from auditkit_django.drafts import SYSTEM, Actor, Target
 from auditkit_django.exceptions import MalformedError, UnknownTenantError
 from auditkit_django.ledger.disclosure import encode_value, join, split_with_values
 from auditkit_django.ledger.entry import FIELDS
-from auditkit_django.ledger.licences import CONTROL_CATEGORY, ERASED, format_ranges
+from auditkit_django.ledger.licences import CONTROL, ERASED, format_ranges
 from auditkit_django.log import chores
 from auditkit_django.log.append import append_all
 from auditkit_django.log.control import append_control, locked_log, refuse_open_transaction
@@ -52,11 +53,12 @@ _OF_ROLE: Final[Mapping[str, frozenset[str]]] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
     """
-    What is to be erased: by ``subject`` (type and id), by texts that are mentioned, or of all events; never more than
-    ``fields``, where these are given, and only of events recorded before ``before``.
+    What is to be erased: of one person by ``subjects`` (type and id; several, where they are called in several ways), by texts
+    that are mentioned, or of all events; never more than ``fields``, where these are given, and only of events recorded before
+    ``before``, which is aware.
     """
 
-    subject: tuple[str, str] | None = None
+    subjects: tuple[tuple[str, str], ...] = ()
     mentions: tuple[str, ...] = ()
     fields: frozenset[str] | None = None
     before: datetime | None = None
@@ -64,9 +66,11 @@ class Erasure:
     def __post_init__(self) -> None:
         if self.fields is not None and (unknown := self.fields - set(FIELDS)):
             raise MalformedError(f"fields: got {', '.join(sorted(unknown))}, wanted some of {', '.join(FIELDS)}")
+        if self.before is not None and self.before.utcoffset() is None:
+            raise MalformedError(f"before: got the naive {self.before}, wanted a datetime with a time zone")
         if any(not text.strip() for text in self.mentions):
             raise MalformedError("mentions: got empty text, wanted what personal data says, such as an address")
-        if self.subject is None and not self.mentions and not self.fields:
+        if not self.subjects and not self.mentions and not self.fields:
             raise MalformedError("erase: got neither a subject nor a mention nor fields, wanted to know what to erase")
 
 
@@ -126,6 +130,9 @@ def erase(
     """
     if not 0 < len(reason) <= 200 or len(request or "") > 128:
         raise MalformedError(f"reason: got {len(reason)} characters, wanted 1 to 200, and a request of at most 128")
+    for text in erasure.mentions:
+        if _folded(text) in _folded(f"{reason}\n{request or ''}"):
+            raise MalformedError("reason, request: got a text that is to be erased, wanted none: they are never erased")
     refuse_open_transaction("erase", using=using)
     refuse_held(tenant, using=using)
     found = _Found()
@@ -141,6 +148,7 @@ def erase(
         with permitted(get_connection(using), "erase"):
             for rows in _chunks(tenant, erasure, found, using=using):
                 _write(tenant, rows, using=using)
+        found.left += RepeatedRead.objects.using(using).filter(tenant=tenant).exclude(draft="").count()
         crash_point("erase.written")
         if found.seqs:
             facts = {"reason": reason, **({"request": request} if request else {})}
@@ -177,9 +185,14 @@ def _chunks(
         at = {event_id: (epoch, seq) for event_id, epoch, seq in entries.values_list("event_id", "epoch", "seq")}
         rows = []
         events = Event.objects.using(using).filter(tenant=tenant, id__in=some)
-        for event_id, category, disclosures in events.values_list("id", "category", "disclosures"):
-            opened = split_with_values(disclosures) if disclosures else {}
-            gone = _gone({name: value for name, (_text, value) in opened.items()}, erasure, category=category)
+        for event_id, action, disclosures in events.values_list("id", "action", "disclosures"):
+            try:
+                opened = split_with_values(disclosures) if disclosures else {}
+            except MalformedError:
+                # Not to be read, so not to be erased from: in quarantine, or altered, which verification says.
+                found.left += 1
+                continue
+            gone = _gone({name: value for name, (_text, value) in opened.items()}, erasure, action=action)
             if not gone:
                 continue
             if event_id not in at:
@@ -199,8 +212,7 @@ def _candidates(tenant: str, erasure: Erasure, *, using: str) -> QuerySet[Event]
     if erasure.before is not None:
         events = events.filter(recorded_at__lt=erasure.before)
     asked = Q()
-    if erasure.subject is not None:
-        _type, key = erasure.subject
+    for _type, key in erasure.subjects:
         asked |= Q(actor_id=key) | Q(target_id=key) | Q(disclosures__contains=f'"id":{encode_value(key)}')
     for text in erasure.mentions:
         if not text.isascii():
@@ -210,27 +222,31 @@ def _candidates(tenant: str, erasure: Erasure, *, using: str) -> QuerySet[Event]
     return events.filter(asked)
 
 
-def _gone(opened: Mapping[str, object], erasure: Erasure, *, category: str) -> frozenset[str]:
+def _gone(opened: Mapping[str, object], erasure: Erasure, *, action: str) -> frozenset[str]:
     """Names of the fields of one event that go."""
     gone: set[str] = set()
-    if erasure.subject is None and not erasure.mentions:
+    if not erasure.subjects and not erasure.mentions:
         gone = set(opened)
-    if erasure.subject is not None:
-        for role, fields in _OF_ROLE.items():
-            if _is_party(opened.get(role), erasure.subject):
-                gone |= fields if erasure.fields is None else erasure.fields
+    for role, fields in _OF_ROLE.items() if erasure.subjects else ():
+        if _is_party(opened.get(role), erasure.subjects):
+            gone |= fields
     for text in erasure.mentions:
-        gone |= {name for name, value in opened.items() if _mentions(value, text.casefold())}
+        gone |= {name for name, value in opened.items() if _mentions(value, _folded(text))}
     if erasure.fields is not None:
         gone &= erasure.fields
-    if category == CONTROL_CATEGORY:
+    if action in CONTROL:
         gone -= _KEPT_OF_CONTROL
     return frozenset(gone & opened.keys())
 
 
-def _is_party(value: object, subject: tuple[str, str]) -> bool:
+def _is_party(value: object, subjects: tuple[tuple[str, str], ...]) -> bool:
     parties = value if isinstance(value, list) else [value]
-    return any(isinstance(one, Mapping) and (one.get("type"), one.get("id")) == subject for one in parties)
+    return any(isinstance(one, Mapping) and (one.get("type"), one.get("id")) in subjects for one in parties)
+
+
+def _folded(text: str) -> str:
+    """Without case, and without what only writes the same letter in another way."""
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def _mentions(value: object, text: str) -> bool:
@@ -238,7 +254,8 @@ def _mentions(value: object, text: str) -> bool:
         return any(_mentions(one, text) for pair in value.items() for one in pair)
     if isinstance(value, list):
         return any(_mentions(one, text) for one in value)
-    return isinstance(value, str) and text in value.casefold()
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (isinstance(value, str) or is_number) and text in _folded(str(value))
 
 
 def _write(tenant: str, rows: Sequence[tuple[Any, frozenset[str], str | None]], *, using: str) -> None:

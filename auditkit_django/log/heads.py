@@ -20,9 +20,12 @@ from auditkit_django.ledger.entry import (
     format_time,
     leaf_hash,
 )
+from auditkit_django.ledger.licences import CONTROL
 from auditkit_django.log.rows import PendingEvent
 
 _FIELDS = frozenset(FIELDS)
+#: Only checkpoints of other logs wait to be appended to the log of checkpoints.
+_NEVER_PENDING = CONTROL - {"audit.checkpoint.sealed"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,9 +94,10 @@ def digests_json(texts: Mapping[str, str]) -> str:
     return "{" + ",".join([f'"{name}":"{digest_of_json(text)}"' for name, text in texts.items()]) + "}"
 
 
-def ready(event: PendingEvent) -> ReadyEvent:
+def ready(event: PendingEvent, *, is_own: bool = False) -> ReadyEvent:
     """
-    ``event``, checked: after this nothing about appending it depends on its content.
+    ``event``, checked: after this nothing about appending it depends on its content. What the log says about itself is
+    appended by the log (``is_own``), and never waits as pending: somebody else wrote it.
 
     Raises:
         MalformedError: It cannot be appended. ``record()`` never writes such an event; raw SQL may.
@@ -101,6 +105,8 @@ def ready(event: PendingEvent) -> ReadyEvent:
     reason = _why_words_malformed(event.action, event.category, event.severity, event.outcome)
     if reason is not None:
         raise MalformedError(reason)
+    if not is_own and event.action in _NEVER_PENDING:
+        raise MalformedError(f"action: got {event.action}, which the log itself appends, wanted an event of the host")
     if not event.at or not event.rec:
         raise MalformedError("occurred_at and recorded_at: wanted times in the years 1 to 9999")
     texts = split(event.disclosures) if event.disclosures else {}

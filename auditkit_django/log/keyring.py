@@ -187,7 +187,9 @@ def check_new(log: Log, rows: Sequence[KeyGeneration], *, since: int, signer: Si
     entries = Entry.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch, seq__in=[row.seq for row in new])
     standing = set(entries.values_list("seq", flat=True))
     for row in new:
-        if row.seq not in standing or row.verifier_key != format_vkey(verifier_key(signer, log.origin, row.generation)):
+        # Of an entry that was pruned the row is left, and the checkpoint over it, which both keys signed.
+        is_there = row.seq in standing or row.seq < log.first_seq
+        if not is_there or row.verifier_key != format_vkey(verifier_key(signer, log.origin, row.generation)):
             raise SealError(
                 f"seal: generation {row.generation} of the key of tenant {log.tenant!r} is not one that was rotated to: verify it"
             )

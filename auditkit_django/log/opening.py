@@ -47,7 +47,7 @@ def open_log(
     origin = f"{settings.ORIGIN}/t/{log_id}"
     head = Head(tenant=tenant, epoch=epoch, origin=origin, size=0, hash=ZERO_HASH, time=now)
     genesis = opening_event(tenant, log_id=str(log_id), origin=origin, now=now, facts=facts)
-    [entry] = extend(head, [ready(pending_event(genesis))], now=now)
+    [entry] = extend(head, [ready(pending_event(genesis), is_own=True)], now=now)
     Log.objects.using(using).create(
         id=log_id,
         tenant=tenant,

@@ -17,7 +17,7 @@ from auditkit_django.drafts import SYSTEM, Actor, Target
 from auditkit_django.ledger.checkpoint import Checkpoint
 from auditkit_django.ledger.disclosure import SALT_BYTES, join, make
 from auditkit_django.ledger.entry import format_time
-from auditkit_django.ledger.licences import ERASED, PURGED
+from auditkit_django.ledger.licences import CONTROL
 from auditkit_django.ledger.trust import REVOKED, ROTATED
 from auditkit_django.log.identity import new_id
 from auditkit_django.log.rows import EventRow, row_digest
@@ -28,7 +28,7 @@ SEALED = "audit.checkpoint.sealed"
 HEARTBEAT = "audit.log.heartbeat"
 RETENTION_CHANGED = "audit.retention.changed"
 #: What only the log may say, for verification believes it.
-RESERVED = frozenset({OPENED, QUARANTINED, ERASED, PURGED, SEALED, HEARTBEAT, ROTATED, REVOKED})
+RESERVED = CONTROL | {HEARTBEAT}
 _NONCE_BYTES = 16
 
 

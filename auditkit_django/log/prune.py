@@ -2,7 +2,7 @@
 Prune: remove what is past its retention, and leave the rest provable.
 
 * Events of a kind that is kept for less long than others go by themselves: their entries stay, and with them every hash.
-* What is past the longest retention goes with its entries, in whole tiles of 256: the log then begins at a seq that is a
+* What is past the longest retention goes with its entries too, in whole tiles of 256: the log then begins at a seq that is a
   multiple of 256. Below it the tiles stay, 32 bytes for 256 entries; they lead to the roots that were signed, so that
   everything after it is proven as before.
 
@@ -12,6 +12,7 @@ it goes, in chunks of a transaction each. After a crash the same call goes on wh
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,12 +41,17 @@ from auditkit_django.log.own import QUARANTINED, own_event
 from auditkit_django.log.places import first_seq_from
 from auditkit_django.log.rows import ENTRY_TABLE, EVENT_TABLE
 from auditkit_django.log.tree import HEIGHT, range_of_tiles
+from auditkit_django.log.verify import verify
 from auditkit_django.models import Checkpoint, Entry, Event, Log, Publication
 from auditkit_django.sql.guards import permitted
 
 TILE: Final = 1 << HEIGHT
 #: Entries that one transaction deletes or looks through: whole tiles.
 CHUNK: Final = 20 * TILE
+
+#: A century.
+_MOST_DAYS: Final = 36_525
+_HEX: Final = re.compile(r"[0-9a-f]{32}")
 
 Progress = Callable[[int, int], None]
 
@@ -115,14 +121,14 @@ def policy_of(tenant: str) -> dict[str, int | None]:
     if chosen is None:
         return {}
     if not isinstance(chosen, Mapping) or not all(
-        isinstance(name, str) and (days is None or (type(days) is int and days > 0)) for name, days in chosen.items()
+        isinstance(name, str) and (days is None or (type(days) is int and 0 < days <= _MOST_DAYS))
+        for name, days in chosen.items()
     ):
         raise RetentionError(f'RETENTION: got {chosen!r:.200}, wanted days by category or action, such as {{"*": 365}}')
-    found: dict[str, int | None] = {}
-    for name, days in chosen.items():
-        of_class = [action.name for action in actions.all_actions() if action.retention == name]
-        found |= dict.fromkeys(of_class or [name], days)
-    return found
+    classes = {name: [action.name for action in actions.all_actions() if action.retention == name] for name in chosen}
+    found = {action: days for name, days in chosen.items() for action in classes[name]}
+    # What is named has the word before what a class stands for.
+    return found | {name: days for name, days in chosen.items() if not classes[name]}
 
 
 def prune(
@@ -140,7 +146,7 @@ def prune(
     seqs to go through). Only what a published checkpoint covers goes, unless it ``may_be_unpublished``.
 
     Raises:
-        RetentionError: A legal hold stands, the policy is none, or no checkpoint was published.
+        RetentionError: A legal hold stands, the policy is none, no checkpoint was published, or the log is INVALID.
         UnknownTenantError: The tenant has no log.
         AppendError: A transaction is open, or the log takes no entries.
     """
@@ -149,38 +155,72 @@ def prune(
     logs = list(Log.objects.using(using).filter(tenant=tenant).order_by("epoch"))
     if not logs:
         raise UnknownTenantError(f"tenant: got {tenant!r}, wanted one with a log")
-    policy, now = policy_of(tenant), clock()
-    cuts = tuple(_all_cuts(logs, policy, now=now, is_published=not may_be_unpublished, using=using))
-    if not cuts and not may_be_unpublished and any(_all_cuts(logs, policy, now=now, is_published=False, using=using)):
-        raise RetentionError(
-            f"prune: what is past its retention of tenant {tenant!r} is below no published checkpoint: set PUBLISHERS, or say"
-            " that it may be unpublished"
-        )
     newest_log = logs[-1]
-    if not dry_run:
+    if newest_log.state != Log.State.OPEN:
+        raise AppendError(f"prune: the log of tenant {tenant!r} is {newest_log.state}, wanted an open one")
+    policy, now = policy_of(tenant), clock()
+    plans = list(_plans(logs, policy, now=now, is_published=not may_be_unpublished, using=using))
+    cuts = tuple(cut for plan in plans for cut in plan.cuts(using=using))
+    if not cuts and not may_be_unpublished:
+        unpublished = _plans(logs, policy, now=now, is_published=False, using=using)
+        if any(True for plan in unpublished for _cut in plan.cuts(using=using)):
+            raise RetentionError(
+                f"prune: what is past its retention of tenant {tenant!r} is below no published checkpoint: set PUBLISHERS, or say"
+                " that it may be unpublished"
+            )
+    if cuts and not dry_run:
+        for log in logs:
+            # What was tampered with is kept, and with it the proof that it was.
+            report = verify(tenant, epoch=log.epoch, using=using)
+            if not report.is_valid:
+                raise RetentionError(
+                    f"prune: the log of tenant {tenant!r} is {report.verdict}: verify it, and find out first"
+                )
         _license(newest_log, cuts, actor=actor, using=using, clock=clock)
         crash_point("prune.licensed")
-        for log in logs:
-            _delete(log, progress, using=using)
+        for plan in plans:
+            _delete(plan, progress, using=using)
         newest_log.refresh_from_db(using=using)
     return PruneReport(tenant=tenant, cuts=cuts, first_seq=newest_log.first_seq, is_dry_run=dry_run)
 
 
-def _all_cuts(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """The policy as it is today for one log, of which ``covered`` entries are below a checkpoint."""
+
+    log: Log
+    policy: Mapping[str, int | None]
+    covered: int
+    may_cut: bool
+    now: datetime
+
+    def cuts(self, *, using: str) -> Iterator[Cut]:
+        return _cuts(self.log, self.policy, self.covered, may_cut=self.may_cut, now=self.now, using=using)
+
+    def purges(self, *, using: str) -> list[Purge]:
+        """What may be deleted: the policy lets it go today, and the log says so."""
+        standing = licences_of(self.log.tenant, self.log.epoch, using=using).purges
+        rules = _rules(self.log, self.policy, self.covered, may_cut=self.may_cut, now=self.now, using=using)
+        return [purge for purge, _days, _before in rules if any(purge.is_within(one) for one in standing)]
+
+
+def _plans(
     logs: Sequence[Log], policy: Mapping[str, int | None], *, now: datetime, is_published: bool, using: str
-) -> Iterator[Cut]:
+) -> Iterator[_Plan]:
     for log in logs:
         checkpoint = newest(log, using=using)
         covered = checkpoint.size if checkpoint is not None else 0
         if is_published:
             covered = min(covered, published_size(log, using=using))
-        # The first entry of a log that came after another says what was lost in between: it stays, and all behind it.
-        yield from _cuts(log, policy, covered, may_cut=len(logs) == 1, now=now, using=using)
+        # The first entry of a log that came after another says what was lost in between, and the log of checkpoints what was
+        # published of the others: they stay, and all behind them.
+        may_cut = len(logs) == 1 and log.tenant != meta.META_TENANT
+        yield _Plan(log=log, policy=policy, covered=covered, may_cut=may_cut, now=now)
 
 
-def _delete(log: Log, progress: Progress | None, *, using: str) -> None:
-    """Delete what the log says may go."""
-    purges = licences_of(log.tenant, log.epoch, using=using).purges
+def _delete(plan: _Plan, progress: Progress | None, *, using: str) -> None:
+    log = plan.log
+    purges = plan.purges(using=using)
     start = max((purge.until for purge in purges if purge.kind is None), default=0)
     end = max((purge.until for purge in purges if purge.kind is not None), default=0)
     first = log.first_seq
@@ -199,33 +239,41 @@ def _cuts(
     log: Log, policy: Mapping[str, int | None], covered: int, *, may_cut: bool, now: datetime, using: str
 ) -> Iterator[Cut]:
     """What the policy says is to go, is there, and is below ``covered``, the size of a checkpoint."""
-    if not covered or not policy:
-        return
-    longest = _longest(policy) if may_cut else None
-    for kind, days in sorted(policy.items()):
-        if days is None or (longest is not None and days >= longest):
-            continue
-        before = now - timedelta(days=days)
-        excluded = frozenset(other for other in policy if _is_finer(other, kind))
-        until = min(covered, first_seq_from(log, before, using=using))
-        purge = Purge(until=until, kind=kind, excluded=excluded)
-        count = sum(len(ids) for ids in _chunks_of(log, [purge], until, using=using)) if until > log.first_seq else 0
+    rules = list(_rules(log, policy, covered, may_cut=may_cut, now=now, using=using))
+    start = max((purge.until for purge, _days, _before in rules if purge.kind is None), default=log.first_seq)
+    for purge, days, before in rules:
+        if purge.kind is None:
+            count = purge.until - log.first_seq
+        else:
+            # Below the cut they go with their entries.
+            count = sum(len(ids) for ids in _chunks_of(log, [purge], start, purge.until, using=using))
         if count:
             yield Cut(epoch=log.epoch, purge=purge, days=days, before=before, count=count)
-    if longest is not None:
+
+
+def _rules(
+    log: Log, policy: Mapping[str, int | None], covered: int, *, may_cut: bool, now: datetime, using: str
+) -> Iterator[tuple[Purge, int, datetime]]:
+    """What the policy lets go today, whether it is there or not; what goes with its entries comes last."""
+    longest = _longest(policy) if may_cut and policy else None
+    for kind, days in sorted(policy.items()) if covered else ():
+        if days is None:
+            continue
+        before = now - timedelta(days=days)
+        until = min(covered, first_seq_from(log, before, using=using))
+        if until > log.first_seq:
+            excluded = frozenset(other for other in policy if _is_finer(other, kind))
+            yield Purge(until=until, kind=kind, excluded=excluded), days, before
+    if longest is not None and covered:
         before = now - timedelta(days=longest)
         until = min(covered, first_seq_from(log, before, using=using)) // TILE * TILE
         if until > log.first_seq:
-            purge = Purge(until=until, kind=None)
-            yield Cut(epoch=log.epoch, purge=purge, days=longest, before=before, count=until - log.first_seq)
+            yield Purge(until=until, kind=None), longest, before
 
 
 def _is_finer(other: str, kind: str) -> bool:
-    """Whether ``other`` has the word where both name an event: an action before its category, and any name before ``"*"``."""
-    if kind == ANY:
-        return other != ANY
-    known = actions.get(other)
-    return "." in other and "." not in kind and (known is None or known.category == kind)
+    """Whether ``other`` has the word where both name an event: an action before a category, and any name before ``"*"``."""
+    return other != ANY if kind == ANY else "." in other and "." not in kind
 
 
 def _longest(policy: Mapping[str, int | None]) -> int | None:
@@ -236,17 +284,16 @@ def _longest(policy: Mapping[str, int | None]) -> int | None:
 
 def _license(log: Log, cuts: tuple[Cut, ...], *, actor: Actor, using: str, clock: Callable[[], datetime]) -> None:
     """Record what may go, where that was not done by a run that was interrupted."""
-    epochs = {cut.epoch for cut in cuts}
-    standing = {epoch: licences_of(log.tenant, epoch, using=using).purges for epoch in epochs}
-    cuts = tuple(cut for cut in cuts if not any(cut.purge.is_within(one) for one in standing[cut.epoch]))
-    if not cuts:
-        return
     with transaction.atomic(using=using):
         locked, now = locked_log(log.tenant, using=using), clock()
         refuse_held(log.tenant, using=using)
         if locked.pk != log.pk:
             raise AppendError(f"prune: the log of tenant {log.tenant!r} was closed meanwhile")
+        epochs = {cut.epoch for cut in cuts}
+        standing = {epoch: licences_of(log.tenant, epoch, using=using).purges for epoch in epochs}
         for cut in cuts:
+            if any(cut.purge.is_within(one) for one in standing[cut.epoch]):
+                continue
             said: dict[str, object] = cut.as_json()
             if cut.purge.kind is None:
                 said |= {
@@ -269,6 +316,7 @@ def _delete_start(log: Log, start: int, *, using: str) -> Iterator[int]:
     while log.first_seq < start:
         until = min(start, log.first_seq + CHUNK)
         with transaction.atomic(using=using):
+            refuse_held(log.tenant, using=using)
             moved = Log.objects.using(using).filter(pk=log.pk, first_seq=log.first_seq).update(first_seq=until)
             if not moved:
                 raise AppendError(f"prune: the log of tenant {log.tenant!r} is pruned by somebody else")
@@ -311,7 +359,7 @@ def _quarantined(tenant: str, ids: list[UUID], *, using: str) -> list[UUID]:
     found: list[UUID] = []
     for at in range(0, len(ids), 500):
         events = Event.objects.using(using).filter(tenant=tenant, id__in=ids[at : at + 500], action=QUARANTINED)
-        found += [UUID(hex=key) for key in events.values_list("target_id", flat=True) if key]
+        found += [UUID(hex=key) for key in events.values_list("target_id", flat=True) if key and _HEX.fullmatch(key)]
     return found
 
 
@@ -319,18 +367,19 @@ def _delete_events(log: Log, purges: list[Purge], end: int, *, using: str) -> It
     """Delete the events, without their entries, that ``purges`` cover below ``end``; the seq that is reached."""
     by_kind = [purge for purge in purges if purge.kind is not None]
     seq = log.first_seq
-    for ids in _chunks_of(log, by_kind, end, using=using):
+    for ids in _chunks_of(log, by_kind, log.first_seq, end, using=using):
         if ids:
             with transaction.atomic(using=using), permitted(get_connection(using), "prune"):
+                refuse_held(log.tenant, using=using)
                 _delete_by_id(log.tenant, ids, using=using)
                 crash_point("prune.purged")
         seq = min(end, seq + CHUNK)
         yield seq
 
 
-def _chunks_of(log: Log, purges: list[Purge], end: int, *, using: str) -> Iterator[list[UUID]]:
+def _chunks_of(log: Log, purges: list[Purge], first: int, end: int, *, using: str) -> Iterator[list[UUID]]:
     """Ids of the events that are there and that one of ``purges`` covers, chunk by chunk of seqs."""
-    for start in range(log.first_seq, end, CHUNK):
+    for start in range(first, end, CHUNK):
         values = [log.tenant, log.epoch, start, min(end, start + CHUNK)]
         with get_connection(using).cursor() as cursor:
             cursor.execute(_READ, values)

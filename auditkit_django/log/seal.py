@@ -29,13 +29,14 @@ from auditkit_django.crash import crash_point
 from auditkit_django.environment import is_test_run
 from auditkit_django.exceptions import GuardError, MalformedError, SealError, VerificationError
 from auditkit_django.ledger.checkpoint import Checkpoint as Sealed
+from auditkit_django.ledger.checkpoint import open_checkpoint
 from auditkit_django.ledger.entry import ZERO_HASH, leaf_hash
 from auditkit_django.ledger.merkle import HASH_BYTES
 from auditkit_django.ledger.proofs import Reader, prove_consistency
 from auditkit_django.ledger.ranges import CompactRange, Node
 from auditkit_django.log import chores, keys, meta, signing
 from auditkit_django.log.checkpoints import newest, sealed_at
-from auditkit_django.log.generations import generations_of
+from auditkit_django.log.generations import current, generations_of
 from auditkit_django.log.generations import signing as signing_generations
 from auditkit_django.log.halting import halt
 from auditkit_django.log.keyring import check_new
@@ -147,6 +148,8 @@ def _sealed(log: Log, *, signer: Signer, guard: SealGuard, using: str, clock: Ca
     rows, signed = generations_of(log, using=using), guard.signed(log.origin)
     check_new(log, rows, since=signed.generation if signed is not None else 0, signer=signer, using=using)
     last_size = last.size if last is not None else 0
+    if last is not None:
+        _check_signer(last, log, signer, current(rows, last.size))
     *also, generation = signing_generations(rows, last_size=last_size, size=log.size)
     read = _reader_with(growth.tiles, log, using=using)
     note = signing.signed_note(
@@ -182,6 +185,18 @@ def _sealed(log: Log, *, signer: Signer, guard: SealGuard, using: str, clock: Ca
     crash_point("seal.written")
     log_sealed.send_robust(sender=Log, tenant=log.tenant, note=note)
     return row
+
+
+def _check_signer(last: Checkpoint, log: Log, signer: Signer, generation: int) -> None:
+    """Refuse to sign with another key than the last checkpoint has: a key file that was mixed up, which nothing would undo."""
+    key = keys.verifier_key(signer, log.origin, generation)
+    try:
+        open_checkpoint(last.note, [key], origin=log.origin)
+    except (MalformedError, VerificationError) as exc:
+        raise SealError(
+            f"seal: the checkpoint at {last.size} of tenant {log.tenant!r} is not signed by the key of generation {generation}"
+            " that is here now: got another KEY_FILE or SIGNER, or the row was altered; see docs/keys.md"
+        ) from exc
 
 
 def seal_due(*, using: str = DEFAULT_DB_ALIAS, clock: Callable[[], datetime] = timezone.now) -> int:

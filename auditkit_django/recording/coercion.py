@@ -79,6 +79,32 @@ def target_from(value: object) -> Target:
     raise MalformedError(f'resource: got {type(value).__name__}, wanted a model instance, a Target or "type:id"')
 
 
+def subjects_of(value: object) -> tuple[tuple[str, str], ...]:
+    """
+    Type and id of the one whom ``value`` stands for, as an actor and as a target: for a model of a host's own these differ.
+
+    Raises:
+        MalformedError: Somebody without an id.
+    """
+    found = {(one.type, one.id) for one in (actor_from(value), target_from(value))}
+    if any(key is None for _kind, key in found):
+        raise MalformedError(f"subject: got {value!r:.60} without an id, wanted one person")
+    return tuple(sorted((kind, str(key)) for kind, key in found))
+
+
+def texts_of(values: Iterable[str], name: str) -> tuple[str, ...]:
+    """
+    Several texts, of which one alone is refused: it would be taken for its letters.
+
+    Raises:
+        MalformedError: A single text, or something else than text.
+    """
+    found = (values,) if isinstance(values, str | bytes) else tuple(values)
+    if isinstance(values, str | bytes) or not all(isinstance(one, str) for one in found):
+        raise MalformedError(f"{name}: got {values!r:.60}, wanted a list of texts")
+    return tuple(found)
+
+
 def targets_from(resource: object, targets: Iterable[object]) -> tuple[Target, ...]:
     """``resource`` first, then ``targets``; at most 20."""
     found: tuple[Target, ...] = () if resource is None else (target_from(resource),)

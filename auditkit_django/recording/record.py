@@ -24,13 +24,12 @@ from auditkit_django.conf import resolve, settings
 from auditkit_django.drafts import Actor, Change, EventDraft, Outcome, Severity
 from auditkit_django.exceptions import AuditkitError, MalformedError, RecordingError, UnknownActionError
 from auditkit_django.ledger.entry import ACTION_PATTERN, OUTCOMES, SEVERITIES
-from auditkit_django.ledger.licences import CONTROL_CATEGORY
 from auditkit_django.log.identity import id_of_key, new_id
 from auditkit_django.log.meta import META_TENANT
 from auditkit_django.log.own import RESERVED
 from auditkit_django.log.rows import EventRow
 from auditkit_django.log.writing import is_broken, write_event
-from auditkit_django.models import Event
+from auditkit_django.models import Entry, Event
 from auditkit_django.recording import context as contexts
 from auditkit_django.recording import losses, survival
 from auditkit_django.recording.coercion import actor_from, changes_from, targets_from
@@ -120,7 +119,7 @@ def build_draft(
     if tenant is None and context is not None:
         tenant = context.resolve_tenant()
     key = tenant_key(tenant)
-    if key == META_TENANT and words.category != CONTROL_CATEGORY:
+    if key == META_TENANT and words.category != "audit":
         raise MalformedError(
             f"tenant: got {key!r}, whose log is that of checkpoints, which is written by sealing alone"
         )
@@ -163,6 +162,8 @@ def write_draft(draft: EventDraft, *, using: str) -> UUID:
         contexts.survivors().keep(row, using)
         return draft.id
     is_new = draft.idempotency_key is None
+    if not is_new and _was_appended(draft, using=using):
+        return draft.id
     if settings.ON_ERROR == "log":
         # A refused statement would poison the caller's transaction, which is to go on without its record.
         with transaction.atomic(using=using):
@@ -176,6 +177,14 @@ def write_draft(draft: EventDraft, *, using: str) -> UUID:
     if losses.LOSSES.count:
         losses.LOSSES.report(using=using)
     return draft.id
+
+
+def _was_appended(draft: EventDraft, *, using: str) -> bool:
+    """Whether the event of an idempotency key has its entry and is not there any more: it was pruned."""
+    same = {"tenant": draft.tenant, "id": draft.id}
+    if Event.objects.using(using).filter(**same).exists():
+        return False
+    return Entry.objects.using(using).filter(tenant=draft.tenant, event_id=draft.id).exists()
 
 
 def follow(row: EventRow, *, using: str) -> None:

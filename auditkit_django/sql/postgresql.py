@@ -17,9 +17,11 @@ BEGIN
         IF current_setting('auditkit.permit', true) = 'erase'
            AND (new.id, new.tenant, new.occurred_at, new.recorded_at, new.action, new.category, new.severity, new.outcome)
                = (old.id, old.tenant, old.occurred_at, old.recorded_at, old.action, old.category, old.severity, old.outcome)
-           AND coalesce(new.actor_type = old.actor_type AND new.actor_id = old.actor_id, true)
-           AND coalesce(new.target_type = old.target_type AND new.target_id = old.target_id, true)
-           AND coalesce(length(new.disclosures) < length(old.disclosures), true) THEN
+           AND (new.actor_type IS NULL OR new.actor_type = old.actor_type)
+           AND (new.actor_id IS NULL OR new.actor_id = old.actor_id)
+           AND (new.target_type IS NULL OR new.target_type = old.target_type)
+           AND (new.target_id IS NULL OR new.target_id = old.target_id)
+           AND (new.disclosures IS NULL OR length(new.disclosures) < length(old.disclosures)) THEN
             RETURN new;
         END IF;
     ELSIF tg_op = 'DELETE' AND current_setting('auditkit.permit', true) = 'prune'

@@ -18,15 +18,17 @@ from auditkit_django.log import prove
 from auditkit_django.log import prune as pruning
 from auditkit_django.log.append import append_all
 from auditkit_django.log.halting import halt_behind
-from auditkit_django.log.holds import place_hold
+from auditkit_django.log.holds import lift_hold, place_hold
 from auditkit_django.log.keys import SecretSigner
 from auditkit_django.log.meta import META_TENANT
+from auditkit_django.log.own import own_event
 from auditkit_django.log.prune import TILE, prune
 from auditkit_django.log.recover import plan, recover
 from auditkit_django.log.rotate import revoke, rotate
 from auditkit_django.log.seal import seal
 from auditkit_django.log.verify import verify
-from auditkit_django.models import Checkpoint, Entry, Event, Log, Publication, Tile
+from auditkit_django.log.writing import write_event
+from auditkit_django.models import Checkpoint, Entry, Event, LegalHold, Log, Publication, Tile
 from auditkit_django.sql import guards
 from auditkit_django.testing import guards_lifted
 
@@ -75,25 +77,26 @@ def test_whole_tiles_past_the_longest_retention_go_and_the_rest_is_proven(settin
     grow(300, days_ago=10)
     kept = dict(Entry.objects.filter(seq__gte=512).values_list("seq", "leaf_hash"))
     report = run(actor=auditlog.Actor("user", "9"))
-    assert (report.count, report.first_seq) == (512, 512)
-    assert [cut.purge.kind for cut in report.cuts] == [None]
+    assert (report.count, report.first_seq) == (701, 512)
+    assert {cut.purge.kind: cut.count for cut in report.cuts} == {"*": 189, None: 512}
     assert Entry.objects.order_by("seq").values_list("seq", flat=True).first() == 512
-    assert Event.objects.count() == Entry.objects.count() == 1001 - 512 + 1
+    # Of the tile that is cut in two the events go and the entries stay.
+    assert (Event.objects.count(), Entry.objects.count()) == (1001 - 701 + 2, 1001 - 512 + 2)
     assert dict(Entry.objects.filter(seq__lte=1000).values_list("seq", "leaf_hash")) == kept
     assert list(Checkpoint.objects.order_by("size").values_list("size", flat=True)) == [601, 701, 1001]
     assert Tile.objects.filter(level=1).count() == 3
-    told = Event.objects.get(action="audit.events.purged")
-    assert told.actor_id == "9"
-    assert told.disclosed()["metadata"]["until"] == 512
+    told = Event.objects.filter(action="audit.events.purged")
+    assert {one.actor_id for one in told} == {"9"}
+    assert {one.disclosed()["metadata"]["until"] for one in told} == {512, 701}
     newest = seal(TENANT)
     assert newest is not None
     result = auditlog.verify(TENANT)
-    assert (result.verdict, [gap.code for gap in result.gaps]) == ("VALID_WITH_GAPS", ["check.pruned"])
-    assert (result.first_seq, result.checked) == (512, 490)
-    for seq in (512, 700, 767, 768, 1001):
+    assert (result.verdict, [gap.code for gap in result.gaps]) == ("VALID_WITH_GAPS", ["check.pruned"] * 2)
+    assert (result.first_seq, result.checked) == (512, 491)
+    for seq in (512, 700, 767, 768, 1002):
         body = bytes(Entry.objects.get(seq=seq).body)
         text = prove.inclusion(newest, seq)
-        assert verify_proof(text, body, [SIGNER.verifier_key(log().origin, 0)], origin=log().origin).size == 1002
+        assert verify_proof(text, body, [SIGNER.verifier_key(log().origin, 0)], origin=log().origin).size == 1003
     assert prove.consistency(701, newest)
     assert prove.consistency(512, newest)
     with pytest.raises(SealError, match="it was pruned"):
@@ -115,7 +118,7 @@ def test_a_note_older_than_the_start_is_said_not_to_be_compared(settings: Settin
     grow(300, days_ago=50)
     run()
     report = auditlog.verify(TENANT, since=note)
-    assert [gap.code for gap in report.gaps] == ["check.pruned", "check.before_start"]
+    assert [gap.code for gap in report.gaps] == ["check.pruned", "check.pruned", "check.before_start"]
 
 
 def test_categories_go_by_themselves_and_their_entries_stay(settings: SettingsWrapper) -> None:
@@ -260,7 +263,7 @@ def test_a_dry_run_says_what_would_go(settings: SettingsWrapper) -> None:
     grow(600, days_ago=400)
     grow(10, days_ago=60)
     report = run(dry_run=True)
-    assert [(cut.purge.kind, cut.count) for cut in report.cuts] == [("org", 610), (None, 512)]
+    assert [(cut.purge.kind, cut.count) for cut in report.cuts] == [("org", 99), (None, 512)]
     assert Event.objects.count() == 611
     assert not Event.objects.filter(action="audit.events.purged").exists()
 
@@ -328,7 +331,7 @@ def test_chunks_go_one_by_one_and_a_second_run_goes_on(
     report = run(progress=progress)
     assert (report.first_seq, Event.objects.filter(category="data").count()) == (512, 0)
     # What was licensed the first time is not licensed again.
-    assert Event.objects.filter(action="audit.events.purged").count() == 2
+    assert Event.objects.filter(action="audit.events.purged").count() == 3
     assert [done for done, _total in seen[1:]] == sorted(done for done, _total in seen[1:])
     assert auditlog.verify(TENANT).is_valid
 
@@ -455,3 +458,94 @@ def test_a_log_that_came_after_another_is_erased_from_and_pruned(settings: Setti
         opening = "SELECT event_id FROM auditkit_django_entry WHERE epoch = 0 AND seq = 0"
         cursor.execute(f"DELETE FROM auditkit_django_event WHERE id IN ({opening})")
     assert "event.missing" in {one.code for one in verify(TENANT, epoch=0).findings}
+
+
+def test_a_control_event_that_waits_as_pending_was_written_by_somebody_else(settings: SettingsWrapper) -> None:
+    grow(20, days_ago=60)
+    forged = {"epoch": 0, "until": 15, "kind": "*"}
+    event = own_event(TENANT, "audit.events.purged", target=auditlog.Target("log"), metadata=forged, now=NOW)
+    write_event(event)
+    append_all(may_nest=True)
+    assert Event.objects.filter(action="audit.event.quarantined").exists()
+    with guards_lifted(), connection.cursor() as cursor:
+        ids = "SELECT event_id FROM auditkit_django_entry WHERE seq IN (3, 4)"
+        cursor.execute(f"DELETE FROM auditkit_django_event WHERE id IN ({ids})")
+    assert {one.code for one in auditlog.verify(TENANT).findings} == {"event.missing"}
+
+
+def test_a_key_of_idempotency_whose_event_was_pruned_stands_for_it_still(settings: SettingsWrapper) -> None:
+    keep(settings, {"*": None, "org": 30})
+    given = {"tenant": TENANT, "idempotency_key": "k1", "metadata": {"a": 1}}
+    first = auditlog.event("org.updated", **given)  # type: ignore[arg-type]
+    append_all(clock=lambda: NOW - timedelta(days=60), may_nest=True)
+    seal(TENANT)
+    assert run().count == 1
+    assert auditlog.event("org.updated", **given) == first  # type: ignore[arg-type]
+    assert not Event.objects.filter(id=first).exists()
+    append_all(may_nest=True)
+    assert auditlog.verify(TENANT).is_valid
+
+
+def test_what_was_tampered_with_is_not_pruned(settings: SettingsWrapper) -> None:
+    keep(settings, {"*": 30})
+    grow(600, days_ago=60)
+    with guards_lifted(), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE auditkit_django_event SET outcome = 'denied' WHERE id IN"
+            " (SELECT event_id FROM auditkit_django_entry WHERE seq = 5)"
+        )
+    with pytest.raises(RetentionError, match="is INVALID: verify it"):
+        run()
+    assert Entry.objects.count() == 601
+
+
+def test_a_hold_that_is_placed_meanwhile_and_a_policy_that_became_longer_end_it(
+    settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(settings, {"*": 30})
+    monkeypatch.setattr(pruning, "CHUNK", TILE)
+    grow(1000, days_ago=60)
+
+    def hold(done: int, total: int) -> None:
+        if not LegalHold.objects.exists():
+            place_hold(TENANT, reason="Smith v. Acme")
+
+    with pytest.raises(RetentionError, match="Smith v. Acme"):
+        run(progress=hold)
+    assert log().first_seq == 256
+    lift_hold(TENANT, reason="settled")
+    keep(settings, {"*": None})
+    assert run().cuts == ()
+    assert log().first_seq == 256
+    keep(settings, {"*": 30})
+    assert run().first_seq == 768
+    assert auditlog.verify(TENANT).is_valid
+
+
+def test_a_log_below_a_tile_loses_its_events_all_the_same(settings: SettingsWrapper) -> None:
+    keep(settings, {"*": 30})
+    grow(200, days_ago=60)
+    assert run().count == 200
+    assert (log().first_seq, Entry.objects.count()) == (0, 202)
+    assert auditlog.verify(TENANT).is_valid
+
+
+def test_what_is_named_has_the_word_before_its_class_in_any_order(settings: SettingsWrapper) -> None:
+    for policy in (
+        {"data.record.viewed": None, "data_access": 30, "*": None},
+        {"*": None, "data_access": 30, "data.record.viewed": None},
+    ):
+        keep(settings, policy)
+        assert pruning.policy_of(TENANT) == {"*": None, "data.record.viewed": None, "file.downloaded": 30}
+
+
+def test_after_the_rotation_was_pruned_a_new_guard_signs(settings: SettingsWrapper, tmp_path: Path) -> None:
+    keep(settings, {"*": 30})
+    grow(100, days_ago=60)
+    rotate(TENANT, clock=lambda: NOW - timedelta(days=60))
+    grow(500, days_ago=60)
+    grow(10, days_ago=5)
+    assert run().first_seq == 512
+    settings.AUDITKIT = {**settings.AUDITKIT, "SEAL_GUARD_DIR": str(tmp_path / "new")}
+    grow(5, days_ago=1)
+    assert auditlog.verify(TENANT).is_valid

@@ -21,7 +21,7 @@ from auditkit_django.checks import check_key
 from auditkit_django.exceptions import SealError
 from auditkit_django.ledger.checkpoint import open_checkpoint
 from auditkit_django.ledger.merkle import root
-from auditkit_django.ledger.note import parse_vkey
+from auditkit_django.ledger.note import format_vkey, parse_vkey
 from auditkit_django.ledger.proofs import verify_consistency, verify_range
 from auditkit_django.ledger.tlog_proof import verify_proof
 from auditkit_django.log import keys, prove, reading, sealed
@@ -673,3 +673,25 @@ class TestKeyFile:
         for command in (("auditkit_keys", "init", str(path)), ("auditkit_seal", "--all"), ("auditkit_keys", "show")):
             with pytest.raises(CommandError):
                 call_command(*command)
+
+
+def test_another_key_file_does_not_sign_a_log_that_was_sealed_by_one(settings: SettingsWrapper) -> None:
+    grow(3)
+    seal("acme")
+    grow(3)
+    settings.AUDITKIT = {**settings.AUDITKIT, "SIGNER": STRANGER}
+    with pytest.raises(SealError, match="is not signed by the key of generation 0 that is here now"):
+        seal("acme")
+    settings.AUDITKIT = {**settings.AUDITKIT, "SIGNER": SIGNER}
+    assert seal("acme") is not None
+    assert auditlog.verify("acme").verdict == "VALID"
+
+
+def test_a_note_or_a_key_that_somebody_gave_changes_nothing_that_customers_see() -> None:
+    grow(3)
+    seal("acme")
+    auditlog.verify("acme")
+    stranger = STRANGER.verifier_key(Log.objects.get().origin, 0)
+    assert auditlog.verify("acme", keys=[format_vkey(stranger)]).verdict == "INVALID"
+    assert auditlog.verify("acme", since="no note").verdict == "INVALID"
+    assert Log.objects.get().verdict == "VALID"

@@ -14,7 +14,7 @@ from django.utils.timezone import is_aware
 from auditkit_django.exceptions import AuditkitError
 from auditkit_django.ledger.entry import FIELDS
 from auditkit_django.log.erase import Erasure, ErasureReport, erase
-from auditkit_django.recording.coercion import actor_from
+from auditkit_django.recording.coercion import actor_from, subjects_of
 
 
 class Command(BaseCommand):
@@ -47,7 +47,11 @@ class Command(BaseCommand):
         if options["vacuum"] and not report.is_dry_run:
             connection = connections[options["database"]]
             with connection.cursor() as cursor:
-                cursor.execute("VACUUM auditkit_django_event" if connection.vendor == "postgresql" else "VACUUM")
+                if connection.vendor == "postgresql":
+                    cursor.execute("VACUUM auditkit_django_event")
+                else:
+                    cursor.execute("VACUUM")
+                    cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if options["json"]:
             self.stdout.write(json.dumps(report.as_json(), indent=2))
             return
@@ -57,18 +61,17 @@ class Command(BaseCommand):
             self.stdout.write(f"  {name}: {count}")
         if report.left:
             self.stdout.write(f"  left: {report.left} events without an entry; see docs/erasure.md")
-        if report.is_dry_run:
+        if report.is_dry_run and report.events:
             self.stdout.write("Nothing was done: --yes does it.")
 
     def _erase(self, options: dict[str, Any]) -> ErasureReport:
-        subject = actor_from(options["subject"]) if options["subject"] else None
-        if subject is not None and subject.id is None:
-            raise CommandError(f'--subject: got {options["subject"]!r}, wanted "type:id"')
+        if options["subject"] and ":" not in options["subject"]:
+            raise CommandError(f'--subject: got {options["subject"]!r}, wanted "type:id", such as "user:17"')
         before = parse_datetime(options["before"]) if options["before"] else None
         if options["before"] and (before is None or not is_aware(before)):
             raise CommandError(f"--before: got {options['before']!r}, wanted a time with its zone")
         erasure = Erasure(
-            subject=(subject.type, str(subject.id)) if subject is not None else None,
+            subjects=subjects_of(options["subject"]) if options["subject"] else (),
             mentions=tuple(options["mention"]),
             fields=frozenset(options["field"]) if options["field"] else None,
             before=before,

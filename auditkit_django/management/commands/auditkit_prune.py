@@ -54,7 +54,7 @@ class Command(BaseCommand):
                 self._print(reports[-1])
         if options["json"]:
             self.stdout.write(json.dumps([report.as_json() for report in reports], indent=2))
-        elif not options["yes"]:
+        elif not options["yes"] and any(report.cuts for report in reports):
             self.stdout.write("Nothing was done: --yes does it.")
         if has_failed:
             sys.exit(1)
