@@ -4,7 +4,7 @@ Recover: end a log that is not what was signed of it any more, and open the next
 1. What is known from outside of the database, of the guard and of a note that somebody kept: the larger one counts.
 2. The log that follows from it is whole, and goes on. Else the guard remembers which log comes after it.
 3. Close the old log and open the new one, whose first entry names what was signed and what was lost; one transaction.
-4. Seal the new one.
+4. Append what waits to the new one, and seal it.
 
 Killed before the commit nothing was closed; killed after it the new log is there, and the same call again seals it. The old
 log is read as before, and never written again. What waits as pending goes into the new one.
@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import Final
 
 from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.transaction import get_connection
 from django.utils import timezone
 
 from auditkit_django.conf import settings
@@ -26,6 +27,7 @@ from auditkit_django.crash import crash_point
 from auditkit_django.exceptions import MalformedError, SealError, UnknownTenantError, VerificationError
 from auditkit_django.ledger.checkpoint import Checkpoint, open_checkpoint
 from auditkit_django.log import keys, signing
+from auditkit_django.log.append import append_all
 from auditkit_django.log.control import locked_log, refuse_open_transaction
 from auditkit_django.log.epochs import Reason, Recovery
 from auditkit_django.log.generations import generations_of
@@ -121,6 +123,7 @@ def recover(
         _replace(planned, planned.recovery, guard, using=using, clock=clock)
     crash_point("recover.committed")
     signer = signer or keys.signer()
+    append_all(using=using, may_nest=get_connection(using).in_atomic_block)
     if signer is not None:
         seal(log.tenant, using=using, signer=signer, guard=guard, clock=clock)
         crash_point("recover.sealed")

@@ -16,7 +16,7 @@ from auditkit_django.publishing.port import Receipt, SealedNote
 
 
 class DirectoryPublisher:
-    """Writes every checkpoint into ``folder``, which is made where it is missing."""
+    """Writes every checkpoint into ``folder``, which has to be there: where it is not, what is mounted there may be missing."""
 
     keeps_all = True
     interval_seconds = 0.0
@@ -30,9 +30,13 @@ class DirectoryPublisher:
         """The file of ``sealed``, written, or there already."""
         place = self.folder / str(sealed.log_id)
         path = place / f"{sealed.size}.note"
+        if not self.folder.is_dir():
+            raise PublishError(
+                f"directory: {self.folder} is not there: make it once by hand, or mount what belongs there"
+            )
         try:
             if not place.is_dir():
-                place.mkdir(mode=0o750, parents=True, exist_ok=True)
+                place.mkdir(mode=0o750, exist_ok=True)
                 sync_folder(self.folder)
             _write_once(path, sealed.note.encode())
             sync_folder(place)

@@ -97,7 +97,9 @@ def _behind(
     of_log = {"tenant": OuterRef("tenant"), "epoch": OuterRef("epoch")}
     sealed = Checkpoint.objects.filter(**of_log).order_by("-size").values("size")[:1]
     published = Publication.objects.filter(publisher=destination.name, **of_log).order_by("-size").values("size")[:1]
-    logs = Log.objects.using(using).alias(sealed=Subquery(sealed), published=Subquery(published))
+    # A halted log is not what was signed of it: what it has is no news for anybody.
+    logs = Log.objects.using(using).exclude(state=Log.State.HALTED)
+    logs = logs.alias(sealed=Subquery(sealed), published=Subquery(published))
     logs = logs.filter(Q(published=None) | Q(published__lt=F("sealed")), sealed__isnull=False)
     if tenants is not None:
         logs = logs.filter(tenant__in=tenants)

@@ -157,6 +157,8 @@ def _publish_to(folder: str, **more: Any) -> None:
     named = {name: {"BACKEND": backend, "OPTIONS": {"folder": f"{folder}/{name}"}} for name in ("one", "two")}
     ours = {"META_LOG": True, "SEAL_EVENTS": 1, "KEY_FILE": f"{folder}/key", "PUBLISHERS": {**more, **named}}
     settings.AUDITKIT = {**settings.AUDITKIT, **ours}
+    for place in named.values():
+        Path(place["OPTIONS"]["folder"]).mkdir(exist_ok=True)
     if not Path(folder, "key").exists():
         call_command("auditkit_keys", "init")
 

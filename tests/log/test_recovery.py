@@ -363,7 +363,8 @@ def test_a_halted_log_that_is_what_was_signed_after_all_is_opened_again() -> Non
     assert append_now() == 0
     assert plan("acme").recovery is None
     recover(plan("acme"))
-    assert append_now() == 1
+    # What waited was appended, and sealed.
+    assert append_now() == 0
     log.refresh_from_db()
     assert (log.state, Log.objects.count()) == ("open", 1)
     assert auditlog.verify("acme").verdict == "VALID"
@@ -460,8 +461,10 @@ def test_the_command_says_what_it_would_do_and_does_it_with_yes(tmp_path: Path) 
     assert Log.objects.count() == 1
     call_command("auditkit_recover", "--tenant", "acme", "--yes", stdout=out)
     new = Log.objects.get(epoch=1)
-    assert f"acme: epoch 1, {new.origin}, 1 entries, open" in out.getvalue()
-    assert newest(new) is not None
+    assert f"acme: epoch 1, {new.origin}, 3 entries, open" in out.getvalue()
+    sealed = newest(new)
+    assert sealed is not None
+    assert sealed.size == 3
     again = io.StringIO()
     call_command("auditkit_recover", "--tenant", "acme", "--yes", stdout=again)
     assert "it is what was signed: nothing is lost, and it goes on" in again.getvalue()

@@ -22,6 +22,7 @@ def folder(tmp_path: Path, use: Callable[..., None]) -> Path:
 
 
 def test_every_checkpoint_of_every_log_is_a_file(folder: Path) -> None:
+    folder.mkdir()
     checkpoints = [sealed(), sealed(), sealed("globex")]
     run("archive")
     ids = {log.tenant: str(log.id) for log in Log.objects.all()}
@@ -70,10 +71,16 @@ def test_a_link_in_place_is_not_followed(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_tried_again(folder: Path) -> None:
-    folder.write_text("a file where the folder is to be")
+    # Not mounted, say: a folder that is made there would be on the database's own disk.
     checkpoint = sealed()
     [outcome] = run("archive")
+    assert (outcome.state, "is not there: make it once by hand" in outcome.error) == ("failed", True)
+    assert not folder.exists()
+    folder.mkdir()
+    place = folder / str(Log.objects.get().id)
+    place.write_text("a file where the log's folder is to be")
+    [outcome] = run("archive", is_asked=True)
     assert (outcome.state, "was not written" in outcome.error) == ("failed", True)
-    folder.unlink()
+    place.unlink()
     run("archive", is_asked=True)
     assert Publication.objects.get().size == checkpoint.size

@@ -94,7 +94,8 @@ class Command(BaseCommand):
                 self.stdout.write(format_vkey(one.key))
 
     def _note(self, tenants: list[str] | None, database: str) -> None:
-        for log in _logs(tenants, database):
+        newest_logs = {log.tenant: log for log in _logs(tenants, database)}
+        for log in newest_logs.values():
             checkpoint = newest(log, using=database)
             if checkpoint is None:
                 self.stderr.write(f"{log.tenant}: never sealed")

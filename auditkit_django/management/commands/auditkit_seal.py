@@ -46,6 +46,7 @@ class Command(BaseCommand):
                 continue
             if checkpoint is None:
                 self.stderr.write(f"{tenant}: no log")
+                has_failed = True
             elif options["note"]:
                 self.stdout.write(checkpoint.note)
             else:
