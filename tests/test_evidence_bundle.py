@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from auditkit_django import auditlog
@@ -342,3 +343,31 @@ def test_the_export_is_an_event() -> None:
         "filter": {"actor": "user:1"},
         "withheld": ["context"],
     }
+
+
+def test_the_command_writes_a_file_that_is_whole_or_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for days in (30, 20, 10):
+        grow(5, days_ago=days)
+    note = tmp_path / "kept.note"
+    note.write_text(Checkpoint.objects.earliest("size").note)
+    path = tmp_path / "q1.zip"
+    told = ["auditkit_export", "--tenant", "acme", "--format", "bundle", str(path), "--withhold", "context"]
+    told += ["--start", (NOW - timedelta(days=25)).isoformat(), "--since", str(note)]
+    call_command(*told)
+    assert "q1.zip: entries 5 to 15 of 16, 11 with content" in capsys.readouterr().out
+    report = check(path.read_bytes(), since=[note.read_text()])
+    assert report.verdict == "VALID", (report.findings, report.gaps)
+    with pytest.raises(CommandError, match="is there already"):
+        call_command(*told)
+    for wrong, said in (
+        (["--tenant", "nobody"], "wanted one with a log"),
+        (["--start", "yesterday"], "--start: got 'yesterday'"),
+        (["--since", str(tmp_path / "nothing")], "No such file"),
+    ):
+        with pytest.raises(CommandError, match=said):
+            call_command(*[str(tmp_path / "new.zip") if one == str(path) else one for one in told], *wrong)
+    assert sorted(one.name for one in tmp_path.glob("*.zip*")) == ["q1.zip"]
+    with pytest.raises(CommandError, match="tiles are of the whole log"):
+        call_command(
+            "auditkit_export", "--tenant", "acme", "--format", "tiles", str(tmp_path / "t"), "--withhold", "actor"
+        )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from django.test import Client
 
 from auditkit_django import auditlog
 from auditkit_django.drafts import Actor, Target
+from auditkit_django.evidence.bundle import export as export_bundle
 from auditkit_django.log.keys import SecretSigner
 from auditkit_django.log.seal import seal
 from auditkit_django.models import Event, Log
@@ -265,6 +268,22 @@ def test_exported_tiles_hold_one_tenants_log_and_its_folder_takes_no_other(
     with pytest.raises(CommandError, match="the checkpoint is none of this log"):
         call_command("auditkit_export", str(tmp_path / "globex"), tenant=str(acme.pk), format="tiles")
     assert content("globex") == before
+
+
+def test_a_bundle_holds_one_tenants_events(
+    secret_event: UUID, acme: Organization, globex: Organization, tmp_path: Path, settings: SettingsWrapper
+) -> None:
+    settings.AUDITKIT = {**settings.AUDITKIT, "SIGNER": SecretSigner(b"k" * 32), "SEAL_GUARD_DIR": str(tmp_path / "g")}
+    contents = {}
+    for tenant in (acme, globex):
+        seal(str(tenant.pk))
+        file = io.BytesIO()
+        export_bundle(str(tenant.pk), file)
+        with zipfile.ZipFile(file) as archive:
+            contents[tenant.slug] = b"".join(archive.read(name) for name in archive.namelist())
+    assert str(secret_event).encode() in contents["globex"]
+    for trace in (str(secret_event), SECRET, Log.objects.get(tenant=str(globex.pk)).origin):
+        assert trace.encode() not in contents["acme"]
 
 
 # What leaves the house
