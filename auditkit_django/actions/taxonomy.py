@@ -370,7 +370,7 @@ DEFAULTS: tuple[Action, ...] = (
          "C1.2 | A.8.10 A.5.33 | 316(b)(2)(i) | 10.5.1 | AU-11"),
     _row("audit.subject.erased", "audit", "high", "3004/4", "configuration: deletion",
          "Personal data erased from events on request; entries and digests stay",
-         "{actor} erased the personal data of {target}",
+         "{actor} erased personal data[: request {metadata.request}]",
          "P4.3 C1.2 | A.5.34 A.8.10 | 312(c)(1) | 10.3.2 | AU-11", is_on=False),
     _row("audit.chain.verified", "audit", "info", "6003/2", "api: info",
          "Verification of the log passed; range and head in metadata",

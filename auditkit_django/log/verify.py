@@ -151,22 +151,10 @@ def verify(
             walk.first_seq = first
             checkpoint(walk)
     log = _log_now(log, walk, using=using)
-    if walk.findings and begin != _first_seq_now(log, using=using):
-        # Pruned while we read: what was missing was on its way out.
-        return verify(
-            tenant,
-            epoch=epoch,
-            max_entries=max_entries,
-            progress=progress,
-            seals=seals,
-            since=since,
-            keys=keys,
-            using=using,
-        )
     for finding in (*_check_start(walk, log), *_check_head(walk, log), *_check_outside(log, using=using)):
         walk.add(finding)
     gaps = list(_licensed(walk.licences, log, first=first))
-    seals = seals or seals_of(log, pinned=keys)
+    given, seals = seals, seals or seals_of(log, pinned=keys)
     if since is not None:
         seals = replace(seals, since=[since] if isinstance(since, str) else list(since))
     about_seals = _check_seals(log, seals, using=using) if first <= log.first_seq or seals.since else ()
@@ -175,6 +163,18 @@ def verify(
             gaps.append(finding)
         else:
             walk.add(finding)
+    if begin != _first_seq_now(log, using=using):
+        # Pruned while we read: what was missing was on its way out, and what was signed of it was not compared.
+        return verify(
+            tenant,
+            epoch=epoch,
+            max_entries=max_entries,
+            progress=progress,
+            seals=given,
+            since=since,
+            keys=keys,
+            using=using,
+        )
     report = _report(walk, log, first=first, gaps=gaps, started_at=started_at, using=using)
     if not since and not keys:
         # Somebody's own note or key may be the wrong one: what customers see does not hang on it.
