@@ -19,7 +19,7 @@ from typing import IO, Final
 from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 
-from auditkit_django.exceptions import MalformedError, SealError, UnknownTenantError
+from auditkit_django.exceptions import MalformedError
 from auditkit_django.ledger import bundle as bundles
 from auditkit_django.ledger.checkpoint import parse_checkpoint
 from auditkit_django.ledger.disclosure import from_json, split
@@ -28,7 +28,7 @@ from auditkit_django.ledger.licences import ERASED, PURGED
 from auditkit_django.ledger.note import parse as parse_note
 from auditkit_django.ledger.range_proof import ProvenRange, format_range
 from auditkit_django.log import prove
-from auditkit_django.log.checkpoints import newest
+from auditkit_django.log.checkpoints import newest_sealed
 from auditkit_django.log.places import first_seq_from
 from auditkit_django.log.reading import StoredEntry, stored_entries
 from auditkit_django.models import Checkpoint, Entry, Event, Log
@@ -99,12 +99,7 @@ def export(
     for name, moment in (("start", start), ("end", end)):
         if moment is not None and moment.utcoffset() is None:
             raise MalformedError(f"{name}: got the naive {moment}, wanted a datetime with a time zone")
-    log = Log.objects.using(using).filter(tenant=tenant).order_by("-epoch").first()
-    if log is None:
-        raise UnknownTenantError(f"tenant: got {tenant!r}, wanted one with a log")
-    checkpoint = newest(log, using=using)
-    if checkpoint is None:
-        raise SealError(f"bundle: the log of tenant {tenant!r} has no checkpoint: manage.py auditkit_seal makes one")
+    log, checkpoint = newest_sealed(tenant, using=using)
     held = sorted({parse_checkpoint(parse_note(note).text).size for note in since})
     first, last = _window(log, checkpoint, start, end, using=using)
     record(

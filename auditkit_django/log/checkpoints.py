@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.db import DEFAULT_DB_ALIAS, DataError
 
+from auditkit_django.exceptions import SealError, UnknownTenantError
 from auditkit_django.models import Checkpoint, Log
 
 
@@ -19,6 +20,23 @@ def newest(log: Log, *, using: str = DEFAULT_DB_ALIAS) -> Checkpoint | None:
     except (DataError, ValueError):
         # PostgreSQL holds times, infinity among them, that Python has no value for. Nothing is decided by it but when to seal.
         return rows.defer("sealed_at").first()
+
+
+def newest_sealed(tenant: str, *, using: str = DEFAULT_DB_ALIAS) -> tuple[Log, Checkpoint]:
+    """
+    The tenant's newest log with its newest checkpoint.
+
+    Raises:
+        UnknownTenantError: The tenant has no log.
+        SealError: The log was never sealed.
+    """
+    log = Log.objects.using(using).filter(tenant=tenant).order_by("-epoch").first()
+    if log is None:
+        raise UnknownTenantError(f"tenant: got {tenant!r}, wanted one with a log")
+    checkpoint = newest(log, using=using)
+    if checkpoint is None:
+        raise SealError(f"export: the log of tenant {tenant!r} has no checkpoint: manage.py auditkit_seal makes one")
+    return log, checkpoint
 
 
 def sealed_at(checkpoint: Checkpoint) -> datetime | None:

@@ -7,16 +7,19 @@ They do not wait as pending: what follows from them (another key signs) holds fr
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from django.db import DEFAULT_DB_ALIAS
 from django.db.transaction import get_connection
 
 from auditkit_django.environment import is_test_run
-from auditkit_django.exceptions import AppendError, UnknownTenantError
+from auditkit_django.exceptions import AppendError, MalformedError, UnknownTenantError
 from auditkit_django.log.heads import Head, extend, ready
 from auditkit_django.log.rows import EventRow, pending_event
 from auditkit_django.log.writing import insert_own_event
 from auditkit_django.models import Entry, Log
+
+MAX_REASON: Final = 200
 
 
 def refuse_open_transaction(what: str, *, using: str = DEFAULT_DB_ALIAS) -> None:
@@ -28,6 +31,17 @@ def refuse_open_transaction(what: str, *, using: str = DEFAULT_DB_ALIAS) -> None
     """
     if get_connection(using).in_atomic_block and not is_test_run():
         raise AppendError(f"{what}: got an open transaction, wanted none")
+
+
+def check_reason(reason: str) -> None:
+    """
+    Refuse a ``reason``, why somebody holds, lifts or erases, that cannot be recorded.
+
+    Raises:
+        MalformedError: None, or more than 200 characters.
+    """
+    if not 0 < len(reason) <= MAX_REASON:
+        raise MalformedError(f"reason: got {len(reason)} characters, wanted 1 to {MAX_REASON}")
 
 
 def locked_log(tenant: str, *, using: str = DEFAULT_DB_ALIAS) -> Log:

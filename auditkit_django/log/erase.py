@@ -23,14 +23,14 @@ from django.db.transaction import get_connection
 from django.utils import timezone
 
 from auditkit_django.crash import crash_point
-from auditkit_django.drafts import SYSTEM, Actor, Target
+from auditkit_django.drafts import MAX_ID, SYSTEM, Actor, Target
 from auditkit_django.exceptions import MalformedError, UnknownTenantError
 from auditkit_django.ledger.disclosure import encode_value, join, split_with_values
 from auditkit_django.ledger.entry import FIELDS
 from auditkit_django.ledger.licences import CONTROL, ERASED, format_ranges
 from auditkit_django.log import chores
 from auditkit_django.log.append import append_all
-from auditkit_django.log.control import append_control, locked_log, refuse_open_transaction
+from auditkit_django.log.control import append_control, check_reason, locked_log, refuse_open_transaction
 from auditkit_django.log.holds import refuse_held
 from auditkit_django.log.own import own_event
 from auditkit_django.log.rows import EVENT_TABLE
@@ -128,8 +128,9 @@ def erase(
         UnknownTenantError: It has no log.
         AppendError: A transaction is open, or the log takes no entries.
     """
-    if not 0 < len(reason) <= 200 or len(request or "") > 128:
-        raise MalformedError(f"reason: got {len(reason)} characters, wanted 1 to 200, and a request of at most 128")
+    check_reason(reason)
+    if len(request or "") > MAX_ID:
+        raise MalformedError(f"request: got {len(request or '')} characters, wanted at most {MAX_ID}")
     for text in erasure.mentions:
         if _folded(text) in _folded(f"{reason}\n{request or ''}"):
             raise MalformedError("reason, request: got a text that is to be erased, wanted none: they are never erased")

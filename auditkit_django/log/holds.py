@@ -10,12 +10,10 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from django.utils import timezone
 
 from auditkit_django.drafts import SYSTEM, Actor, Target
-from auditkit_django.exceptions import MalformedError, RetentionError
-from auditkit_django.log.control import append_control, locked_log, refuse_open_transaction
+from auditkit_django.exceptions import RetentionError
+from auditkit_django.log.control import append_control, check_reason, locked_log, refuse_open_transaction
 from auditkit_django.log.own import RETENTION_CHANGED, own_event
 from auditkit_django.models import LegalHold
-
-MAX_REASON = 200
 
 
 def place_hold(
@@ -66,8 +64,7 @@ def _recorded(
     tenant: str, what: str, reason: str, *, actor: Actor, using: str, clock: Callable[[], datetime]
 ) -> Iterator[datetime]:
     """A transaction that ends with the event that tells of it; nothing where the block raises."""
-    if not 0 < len(reason) <= MAX_REASON:
-        raise MalformedError(f"reason: got {len(reason)} characters, wanted 1 to {MAX_REASON}")
+    check_reason(reason)
     refuse_open_transaction("hold", using=using)
     with transaction.atomic(using=using):
         log, now = locked_log(tenant, using=using), clock()

@@ -25,6 +25,7 @@ from auditkit_django.conf import settings
 from auditkit_django.exceptions import MalformedError, SealError
 from auditkit_django.ledger import ed25519
 from auditkit_django.ledger.note import ED25519, VerifierKey
+from auditkit_django.log.files import sync_folder
 
 SECRET_BYTES: Final = 32
 _HEAD: Final = "auditkit-django master secret 1"
@@ -118,15 +119,6 @@ def create_key_file(path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in ``folder`` reach the disk: after a power cut a file is there by its name."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_key_file(path: Path) -> bytes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +24,8 @@ from auditkit_django.ledger.note import sign
 from auditkit_django.ledger.note import signed as signed_by
 from auditkit_django.ledger.proofs import verify_consistency
 from auditkit_django.ledger.ranges import is_hash
-from auditkit_django.log.keys import Signer, sync_folder, verifier_key
+from auditkit_django.log.files import lock_alone, replacing, sync_folder
+from auditkit_django.log.keys import Signer, verifier_key
 
 #: The consistency proof from a size to that of the checkpoint at hand.
 Prover = Callable[[int], Sequence[bytes]]
@@ -86,13 +86,9 @@ class SealGuard:
         Raises:
             SealError: The platform has no locks on files (``fcntl``).
         """
-        try:
-            import fcntl
-        except ImportError as exc:
-            raise SealError("guard: got a platform without fcntl, wanted one with locks on files") from exc
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._file(origin).with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock_alone(lock.fileno(), what="guard")
             yield
 
     @contextmanager
@@ -124,14 +120,9 @@ class SealGuard:
         root = b64encode(checkpoint.root).decode()
         value = {"origin": checkpoint.origin, "size": checkpoint.size, "root": root, "generation": signed.generation}
         text = json.dumps(value | ({"successor": signed.successor} if signed.successor is not None else {}))
-        file = self._file(checkpoint.origin)
-        beside = file.with_suffix(".new")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with beside.open("w") as written:
-            written.write(text)
-            written.flush()
-            os.fsync(written.fileno())
-        beside.replace(file)
+        with replacing(self._file(checkpoint.origin)) as file:
+            file.write(text.encode())
         sync_folder(self.folder)
 
     def _file(self, origin: str) -> Path:

@@ -24,17 +24,17 @@ from typing import Final
 
 from django.db import DEFAULT_DB_ALIAS
 
-from auditkit_django.exceptions import MalformedError, SealError, UnknownTenantError, VerificationError
+from auditkit_django.exceptions import MalformedError, SealError, VerificationError
 from auditkit_django.ledger.checkpoint import Checkpoint as Sealed
 from auditkit_django.ledger.checkpoint import open_checkpoint, parse_checkpoint
 from auditkit_django.ledger.entry import leaf_hash
 from auditkit_django.ledger.note import parse
 from auditkit_django.ledger.ranges import CompactRange, Node, is_hash
 from auditkit_django.ledger.tiles import ENTRIES, HEIGHT, WIDTH, format_bundle, tile_path
-from auditkit_django.log.checkpoints import newest
+from auditkit_django.log.checkpoints import newest_sealed
+from auditkit_django.log.files import lock_alone, replacing, sync_folder
 from auditkit_django.log.generations import current
 from auditkit_django.log.keyring import Keyring, keyring_of
-from auditkit_django.log.keys import sync_folder
 from auditkit_django.log.reading import any_text
 from auditkit_django.log.sealed import seals_of
 from auditkit_django.log.tree import leaf_hashes, reader
@@ -59,20 +59,8 @@ class TilesExport:
 
 
 def newest_checkpoint(tenant: str, *, using: str = DEFAULT_DB_ALIAS) -> Checkpoint:
-    """
-    The newest checkpoint of the tenant's newest log.
-
-    Raises:
-        UnknownTenantError: The tenant has no log.
-        SealError: The log was never sealed.
-    """
-    log = Log.objects.using(using).filter(tenant=tenant).order_by("-epoch").first()
-    if log is None:
-        raise UnknownTenantError(f"tenant: got {tenant!r}, wanted one with a log")
-    row = newest(log, using=using)
-    if row is None:
-        raise SealError(f"tiles: the log of tenant {tenant!r} has no checkpoint: manage.py auditkit_seal makes one")
-    return row
+    """The newest checkpoint of the tenant's newest log; raises as :func:`checkpoints.newest_sealed`."""
+    return newest_sealed(tenant, using=using)[1]
 
 
 def export_tiles(checkpoint: Checkpoint, folder: Path, *, using: str = DEFAULT_DB_ALIAS) -> TilesExport:
@@ -265,14 +253,10 @@ def _opened(note: str | bytes, ring: Keyring) -> Sealed:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Inside, no other export writes to ``folder``."""
-    try:
-        import fcntl
-    except ImportError as exc:
-        raise SealError("tiles: got a platform without fcntl, wanted one with locks on files") from exc
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock_alone(descriptor, what="tiles")
         yield
     finally:
         os.close(descriptor)
@@ -290,9 +274,5 @@ def _make_folder(folder: Path) -> set[Path]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    beside = path.with_name(f"{path.name}.new")
-    with beside.open("wb") as file:
+    with replacing(path) as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

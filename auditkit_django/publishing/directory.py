@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from auditkit_django.exceptions import PublicationRefusedError, PublishError
-from auditkit_django.log.keys import sync_folder
+from auditkit_django.log.files import sync_folder
 from auditkit_django.publishing.port import Receipt, SealedNote
 
 

@@ -8,12 +8,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.utils.dateparse import parse_datetime
-from django.utils.timezone import is_aware
 
 from auditkit_django.exceptions import AuditkitError
 from auditkit_django.ledger.entry import FIELDS
 from auditkit_django.log.erase import Erasure, ErasureReport, erase
+from auditkit_django.management.moments import aware_moment
 from auditkit_django.recording.coercion import actor_from, subjects_of
 
 
@@ -67,8 +66,8 @@ class Command(BaseCommand):
     def _erase(self, options: dict[str, Any]) -> ErasureReport:
         if options["subject"] and ":" not in options["subject"]:
             raise CommandError(f'--subject: got {options["subject"]!r}, wanted "type:id", such as "user:17"')
-        before = parse_datetime(options["before"]) if options["before"] else None
-        if options["before"] and (before is None or not is_aware(before)):
+        before = aware_moment(options["before"]) if options["before"] else None
+        if options["before"] and before is None:
             raise CommandError(f"--before: got {options['before']!r}, wanted a time with its zone")
         erasure = Erasure(
             subjects=subjects_of(options["subject"]) if options["subject"] else (),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser
 from datetime import datetime
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.utils.dateparse import parse_datetime
-from django.utils.timezone import is_aware
 
 from auditkit_django.evidence import bundle, tiles
 from auditkit_django.exceptions import AuditkitError
 from auditkit_django.ledger.entry import FIELDS
+from auditkit_django.log.files import replacing
+from auditkit_django.management.moments import aware_moment
 
 
 class Command(BaseCommand):
@@ -60,29 +59,21 @@ class Command(BaseCommand):
         since = [one.read_text() for one in options["since"]]
         if path.exists():
             raise CommandError(f"bundle: {path} is there already, wanted a new file")
-        # Written beside and renamed: what has the name is whole.
-        beside = path.with_name(f"{path.name}.part")
-        try:
-            with beside.open("wb") as file:
-                done = bundle.export(
-                    options["tenant"],
-                    file,
-                    start=start,
-                    end=end,
-                    withheld=options["withhold"],
-                    since=since,
-                    using=options["database"],
-                )
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with replacing(path) as file:
+            done = bundle.export(
+                options["tenant"],
+                file,
+                start=start,
+                end=end,
+                withheld=options["withhold"],
+                since=since,
+                using=options["database"],
+            )
         return f"{path}: entries {done.start} to {done.end - 1} of {done.size}, {done.disclosed} with content; {done.origin}"
 
 
 def _moment(text: str | None, name: str) -> datetime | None:
-    moment = parse_datetime(text) if text else None
-    if text and (moment is None or not is_aware(moment)):
+    moment = aware_moment(text) if text else None
+    if text and moment is None:
         raise CommandError(f"{name}: got {text!r}, wanted a time with its zone")
     return moment

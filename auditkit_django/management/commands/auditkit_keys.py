@@ -11,8 +11,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.utils.dateparse import parse_datetime
-from django.utils.timezone import is_aware
 
 from auditkit_django.conf import settings
 from auditkit_django.exceptions import AuditkitError, SealError
@@ -22,6 +20,7 @@ from auditkit_django.log.generations import trusted_keys
 from auditkit_django.log.keys import Signer, create_key_file, signer
 from auditkit_django.log.prove import rotations
 from auditkit_django.log.rotate import revoke, rotate
+from auditkit_django.management.moments import aware_moment
 from auditkit_django.models import Log
 
 
@@ -152,10 +151,7 @@ def _tenants(database: str) -> list[str]:
 
 
 def _moment(text: str) -> datetime:
-    try:
-        moment = parse_datetime(text)
-    except ValueError:
-        moment = None
-    if moment is None or not is_aware(moment):
+    moment = aware_moment(text)
+    if moment is None:
         raise ArgumentTypeError(f"got {text!r}, wanted a time with time zone, 2026-11-25T09:30:00+00:00")
     return moment
