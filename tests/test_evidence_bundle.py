@@ -19,7 +19,8 @@ from django.utils import timezone
 from auditkit_django import auditlog
 from auditkit_django.evidence.bundle import export
 from auditkit_django.exceptions import MalformedError, SealError, UnknownTenantError
-from auditkit_django.ledger.bundle import FINDINGS, BundleReport, verify_bundle
+from auditkit_django.ledger.bundle_check import verify_bundle
+from auditkit_django.ledger.bundle_report import FINDINGS, BundleReport
 from auditkit_django.ledger.note import format_vkey
 from auditkit_django.log.append import append_all
 from auditkit_django.log.keys import SecretSigner

@@ -16,6 +16,8 @@ neither reads a clock nor touches storage.
 * ``tlog_proof``: inclusion proofs as text (C2SP tlog-proof).
 * ``logged``: that a log's checkpoint stands in the log of checkpoints.
 * ``licences``: what a log itself says may be missing: erasures and purges.
+* ``range_proof``: range proofs as text.
+* ``bundle``, ``bundle_check``, ``bundle_report``: evidence bundles, and their verification.
 * ``base64``, ``strict_json``: base64 and JSON read without leniency.
 * ``errors``: what goes wrong.
 

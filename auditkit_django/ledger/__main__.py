@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from auditkit_django.ledger.bundle import BundleReport, Found, verify_bundle
+from auditkit_django.ledger.bundle_check import verify_bundle
+from auditkit_django.ledger.bundle_report import BundleReport, Found
 from auditkit_django.ledger.errors import MalformedError
 from auditkit_django.ledger.note import parse_vkey
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final
 from uuid import UUID
 
-Verdict = Literal["VALID", "VALID_WITH_GAPS", "INVALID", "INCOMPLETE"]
-
-#: Exit codes of commands, by verdict.
-EXIT_CODES: Final[Mapping[str, int]] = {"VALID": 0, "VALID_WITH_GAPS": 1, "INVALID": 2, "INCOMPLETE": 3}
+from auditkit_django.ledger.verdicts import EXIT_CODES, Verdict
 
 #: Code of a finding to what it means. Every code but those in ``GAPS`` makes a log INVALID.
 FINDINGS: Final[Mapping[str, str]] = {

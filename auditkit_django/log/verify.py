@@ -35,9 +35,10 @@ from auditkit_django.ledger.disclosure import split_with_values
 from auditkit_django.ledger.entry import ZERO_HASH, format_time, leaf_hash, parse
 from auditkit_django.ledger.licences import Licences
 from auditkit_django.ledger.note import VerifierKey
+from auditkit_django.ledger.verdicts import Verdict
 from auditkit_django.log.checking import diagnose, is_as_appended, quick_time
 from auditkit_django.log.epochs import check_predecessor
-from auditkit_django.log.findings import GAPS, Finding, Verdict, VerifyReport, uuid_of
+from auditkit_django.log.findings import GAPS, Finding, VerifyReport, uuid_of
 from auditkit_django.log.licences import licences_of
 from auditkit_django.log.own import OPENED, QUARANTINED
 from auditkit_django.log.reading import MAX_SEQ, StoredEntry, StoredEvent, event_row, stored_entries

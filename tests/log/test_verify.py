@@ -10,10 +10,11 @@ from django.db import connection
 
 from auditkit_django import auditlog
 from auditkit_django.exceptions import UnknownTenantError
+from auditkit_django.ledger.verdicts import EXIT_CODES
 from auditkit_django.log import reading
 from auditkit_django.log import verify as verifying
 from auditkit_django.log.append import append_all
-from auditkit_django.log.findings import EXIT_CODES, FINDINGS, GAPS
+from auditkit_django.log.findings import FINDINGS, GAPS
 from auditkit_django.log.tenants import known_tenants
 from auditkit_django.log.verify import Walk, verify
 from auditkit_django.models import Event, Log, Pending

@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from auditkit_django.exceptions import MalformedError, UnknownTenantError
 from auditkit_django.ledger.note import VerifierKey, parse_vkey
-from auditkit_django.log.findings import EXIT_CODES, Finding, VerifyReport
+from auditkit_django.ledger.verdicts import EXIT_CODES
+from auditkit_django.log.findings import Finding, VerifyReport
 from auditkit_django.log.tenants import known_tenants
 from auditkit_django.log.verify import Walk, verify
 from auditkit_django.models import Log
