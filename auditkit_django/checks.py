@@ -24,7 +24,7 @@ from auditkit_django.ledger.licences import ANY
 from auditkit_django.log.halting import halted
 from auditkit_django.log.health import health
 from auditkit_django.log.keys import signer
-from auditkit_django.log.prune import policy_of
+from auditkit_django.log.retention import policy_of
 from auditkit_django.models import Delivery, Event
 from auditkit_django.publishing import configured
 from auditkit_django.sql import guards

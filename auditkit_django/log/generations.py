@@ -60,6 +60,11 @@ def _last_size(log: Log, after: KeyGeneration, *, using: str) -> int:
     """The largest size that the key before ``after`` signs: that of the checkpoint with both signatures."""
     if after.is_revocation:
         return after.seq
-    rows = Checkpoint.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch, size__gt=after.seq)
-    first = rows.order_by("size").values_list("size", flat=True).first()
+    first = first_size_over(log, after.seq, using=using)
     return first if first is not None else after.seq
+
+
+def first_size_over(log: Log, seq: int, *, using: str = DEFAULT_DB_ALIAS) -> int | None:
+    """The size of the first checkpoint of ``log`` that covers the entry at ``seq``; None where none does."""
+    rows = Checkpoint.objects.using(using).filter(tenant=log.tenant, epoch=log.epoch, size__gt=seq)
+    return rows.order_by("size").values_list("size", flat=True).first()

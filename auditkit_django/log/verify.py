@@ -21,17 +21,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from django.db import DEFAULT_DB_ALIAS, DataError
-from django.db.models import Exists, OuterRef, Q
-from django.db.transaction import get_connection
 from django.utils import timezone
 
 from auditkit_django.exceptions import MalformedError, UnknownTenantError
-from auditkit_django.ledger.disclosure import split_with_values
 from auditkit_django.ledger.entry import ZERO_HASH, format_time, leaf_hash, parse
 from auditkit_django.ledger.licences import Licences
 from auditkit_django.ledger.note import VerifierKey
@@ -40,17 +37,17 @@ from auditkit_django.log.checking import diagnose, is_as_appended, quick_time
 from auditkit_django.log.epochs import check_predecessor
 from auditkit_django.log.findings import GAPS, Finding, VerifyReport, uuid_of
 from auditkit_django.log.licences import licences_of
+from auditkit_django.log.outside import check_outside, check_quarantined
 from auditkit_django.log.own import OPENED, QUARANTINED
-from auditkit_django.log.reading import MAX_SEQ, StoredEntry, StoredEvent, event_row, stored_entries
+from auditkit_django.log.reading import StoredEntry, stored_entries
 from auditkit_django.log.reconcile import unlogged_events
-from auditkit_django.log.rows import row_digest
 from auditkit_django.log.sealed import Seals, seals_of
 from auditkit_django.log.sealed import check as check_seals
 from auditkit_django.log.tree import HEIGHT
-from auditkit_django.models import Checkpoint, Entry, Event, Log, Pending
+from auditkit_django.log.walk import MAX_FINDINGS, Walk
+from auditkit_django.models import Checkpoint, Entry, Log, Pending
 from auditkit_django.signals import verification_failed
 
-MAX_FINDINGS: Final = 1000
 #: What reading a row raises whose columns were edited into what no such column holds.
 _UNREADABLE: Final = (DataError, AttributeError, TypeError, ValueError)
 
@@ -58,49 +55,6 @@ _UNREADABLE: Final = (DataError, AttributeError, TypeError, ValueError)
 _LASTING: Final = frozenset({"check.lost", "check.epochs", "check.erased", "check.pruned", "check.before_start"})
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(slots=True, kw_only=True)
-class Walk:
-    """
-    Where a verification stands: ``seq`` is the next to check, ``prev`` the leaf hash before it (None: unknown).
-
-    :meth:`as_json` and :meth:`from_json` carry it across an interruption.
-    """
-
-    seq: int = 0
-    prev: bytes | None = ZERO_HASH
-    time: str = ""
-    checked: int = 0
-    first_seq: int | None = None
-    omitted: int = 0
-    findings: list[Finding] = field(default_factory=list)
-    licences: Licences = field(default_factory=Licences)
-    may_ask_again: bool = True
-
-    def add(self, finding: Finding) -> None:
-        """Keep ``finding``; beyond ``MAX_FINDINGS`` it is only counted."""
-        if len(self.findings) < MAX_FINDINGS:
-            self.findings.append(finding)
-        else:
-            self.omitted += 1
-
-    def as_json(self) -> dict[str, Any]:
-        """The place, without the findings: a run that found something is not resumed but done again."""
-        prev = self.prev.hex() if self.prev is not None else None
-        return {"seq": self.seq, "prev": prev, "time": self.time, "checked": self.checked, "first_seq": self.first_seq}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Walk:
-        """The walk that :meth:`as_json` described."""
-        prev = bytes.fromhex(value["prev"]) if value["prev"] is not None else None
-        return cls(
-            seq=int(value["seq"]),
-            prev=prev,
-            time=str(value["time"]),
-            checked=int(value["checked"]),
-            first_seq=value["first_seq"],
-        )
 
 
 def verify(
@@ -152,7 +106,7 @@ def verify(
             walk.first_seq = first
             checkpoint(walk)
     log = _log_now(log, walk, using=using)
-    for finding in (*_check_start(walk, log), *_check_head(walk, log), *_check_outside(log, using=using)):
+    for finding in (*_check_start(walk, log), *_check_head(walk, log), *check_outside(log, using=using)):
         walk.add(finding)
     gaps = list(_licensed(walk.licences, log, first=first))
     given, seals = seals, seals or seals_of(log, pinned=keys)
@@ -230,7 +184,7 @@ def _check_entry(walk: Walk, stored: StoredEntry, log: Log, *, using: str) -> No
             Finding(code="entry.genesis", message=f"seq 0 is not {OPENED}", seq=0, event_id=uuid_of(stored.event_id))
         )
     if stored.event is not None and stored.event.action == QUARANTINED:
-        for finding in _check_quarantined(stored, stored.event, using=using):
+        for finding in check_quarantined(stored, stored.event, using=using):
             walk.add(finding)
     walk.seq, walk.prev, walk.time, walk.checked = stored.seq + 1, computed, time, walk.checked + 1
 
@@ -297,56 +251,6 @@ def _check_head(walk: Walk, log: Log) -> Iterator[Finding]:
         )
     if walk.seq == log.size and walk.time and format_time(log.head_time) != walk.time:
         yield Finding(code="log.head", message="the head time in the log's row is not the last entry's", seq=last)
-
-
-def _check_outside(log: Log, *, using: str) -> Iterator[Finding]:
-    """Step 6, of the newest log: an event is in one of them."""
-    if Log.objects.using(using).filter(tenant=log.tenant, epoch__gt=log.epoch).exists():
-        return
-    for event_id in unlogged_events(log.tenant, using=using, limit=MAX_FINDINGS):
-        yield Finding(
-            code="event.unlogged", message="the event is neither in the log nor waiting for it", event_id=event_id
-        )
-    yield from _entries_of_no_log(log, using=using)
-    pointers = Pending.objects.using(using).filter(tenant=log.tenant)
-    same = {"tenant": OuterRef("tenant")}
-    is_logged = Exists(Entry.objects.using(using).filter(**same, event_id=OuterRef("event_id")))
-    has_event = Exists(Event.objects.using(using).filter(**same, id=OuterRef("event_id")))
-    for pointer in pointers.filter(is_logged)[:MAX_FINDINGS]:
-        yield Finding(code="pending.logged", message="the event waits and has an entry", event_id=pointer.event_id)
-    for pointer in pointers.filter(~has_event)[:MAX_FINDINGS]:
-        yield Finding(code="pending.orphan", message="a pointer waits for no event", event_id=pointer.event_id)
-
-
-def _entries_of_no_log(log: Log, *, using: str) -> Iterator[Finding]:
-    """Entries that no walk from seq 0 meets, which would pass their events off as logged."""
-    epochs = list(Log.objects.using(using).filter(tenant=log.tenant).order_by("epoch").values_list("epoch", flat=True))
-    outside = (
-        Q(epoch__lt=epochs[0]) | Q(epoch__gt=epochs[-1]) | Q(seq__lt=0) | Q(epoch=log.epoch, seq__lt=log.first_seq)
-    )
-    if get_connection(using).vendor == "sqlite":
-        outside |= Q(seq__gt=MAX_SEQ)  # Text stands behind all numbers.
-    found = Entry.objects.using(using).filter(outside, tenant=log.tenant).values_list("epoch", "seq")
-    for epoch, seq in found[:MAX_FINDINGS]:
-        where = f"epoch {epoch}, seq {seq}: no log reaches there"
-        yield Finding(code="entry.outside", message=where, seq=seq if type(seq) is int and seq >= 0 else None)
-
-
-def _check_quarantined(stored: StoredEntry, event: StoredEvent, *, using: str) -> Iterator[Finding]:
-    """Step 6, for one quarantine entry: the poison event is still the one whose digest it carries."""
-    poison = event_row(event.tenant, event.target_id, using=using)
-    try:
-        metadata = split_with_values(event.disclosures or "{}")["metadata"][1]
-    except (MalformedError, KeyError):
-        return
-    wanted = metadata.get("sha256") if isinstance(metadata, dict) else None
-    if poison is None or row_digest(poison) != wanted:
-        yield Finding(
-            code="quarantine.mismatch",
-            message=f"quarantined event {event.target_id} is gone or changed",
-            seq=stored.seq,
-            event_id=uuid_of(stored.event_id),
-        )
 
 
 def _log_row(tenant: str, epoch: int | None, *, using: str) -> Log | None:

@@ -14,16 +14,16 @@ from django.db import Error, connection, transaction
 from auditkit_django import auditlog
 from auditkit_django.exceptions import RetentionError, SealError
 from auditkit_django.ledger.tlog_proof import verify_proof
-from auditkit_django.log import prove
-from auditkit_django.log import prune as pruning
+from auditkit_django.log import prove, retention
 from auditkit_django.log.append import append_all
 from auditkit_django.log.halting import halt_behind
 from auditkit_django.log.holds import lift_hold, place_hold
 from auditkit_django.log.keys import SecretSigner
 from auditkit_django.log.meta import META_TENANT
 from auditkit_django.log.own import own_event
-from auditkit_django.log.prune import TILE, prune
+from auditkit_django.log.prune import prune
 from auditkit_django.log.recover import plan, recover
+from auditkit_django.log.retention import TILE
 from auditkit_django.log.rotate import revoke, rotate
 from auditkit_django.log.seal import seal
 from auditkit_django.log.verify import verify
@@ -311,7 +311,7 @@ def test_chunks_go_one_by_one_and_a_second_run_goes_on(
     settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(settings, {"*": 100, "data": 30})
-    monkeypatch.setattr(pruning, "CHUNK", TILE)
+    monkeypatch.setattr(retention, "CHUNK", TILE)
     grow(600, days_ago=200)
     grow(300, days_ago=50, action="data.record.viewed")
     seen: list[tuple[int, int]] = []
@@ -503,7 +503,7 @@ def test_a_hold_that_is_placed_meanwhile_and_a_policy_that_became_longer_end_it(
     settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(settings, {"*": 30})
-    monkeypatch.setattr(pruning, "CHUNK", TILE)
+    monkeypatch.setattr(retention, "CHUNK", TILE)
     grow(1000, days_ago=60)
 
     def hold(done: int, total: int) -> None:
@@ -536,7 +536,7 @@ def test_what_is_named_has_the_word_before_its_class_in_any_order(settings: Sett
         {"*": None, "data_access": 30, "data.record.viewed": None},
     ):
         keep(settings, policy)
-        assert pruning.policy_of(TENANT) == {"*": None, "data.record.viewed": None, "file.downloaded": 30}
+        assert retention.policy_of(TENANT) == {"*": None, "data.record.viewed": None, "file.downloaded": 30}
 
 
 def test_after_the_rotation_was_pruned_a_new_guard_signs(settings: SettingsWrapper, tmp_path: Path) -> None:

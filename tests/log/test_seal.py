@@ -362,14 +362,14 @@ def test_a_log_that_is_sealed_while_it_is_verified_is_valid(monkeypatch: pytest.
     # Between the walk over the entries and the look at what was signed, another process appends and seals.
     grow(10)
     seal("acme")
-    outside = verifying._check_outside
+    outside = verifying.check_outside
 
     def meanwhile(*args: Any, **options: Any) -> Any:
         grow(300)
         seal("acme")
         return outside(*args, **options)
 
-    monkeypatch.setattr(verifying, "_check_outside", meanwhile)
+    monkeypatch.setattr(verifying, "check_outside", meanwhile)
     report = auditlog.verify("acme")
     assert (report.verdict, report.findings, report.gaps) == ("VALID", (), ())
 
