@@ -12,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from auditkit_django.exceptions import AuditkitError
 from auditkit_django.ledger.entry import FIELDS
 from auditkit_django.log.erase import Erasure, ErasureReport, erase
-from auditkit_django.management.moments import aware_moment
+from auditkit_django.management.arguments import aware_moment
 from auditkit_django.recording.coercion import actor_from, subjects_of
 
 

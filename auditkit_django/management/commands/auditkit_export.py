@@ -14,7 +14,7 @@ from auditkit_django.evidence import bundle, tiles
 from auditkit_django.exceptions import AuditkitError
 from auditkit_django.ledger.entry import FIELDS
 from auditkit_django.log.files import replacing
-from auditkit_django.management.moments import aware_moment
+from auditkit_django.management.arguments import aware_moment
 
 
 class Command(BaseCommand):

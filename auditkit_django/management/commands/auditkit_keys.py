@@ -20,7 +20,7 @@ from auditkit_django.log.generations import trusted_keys
 from auditkit_django.log.keys import Signer, create_key_file, signer
 from auditkit_django.log.prove import rotations
 from auditkit_django.log.rotate import revoke, rotate
-from auditkit_django.management.moments import aware_moment
+from auditkit_django.management.arguments import add_tenants, aware_moment
 from auditkit_django.models import Log
 
 
@@ -55,9 +55,7 @@ class Command(BaseCommand):
         revoking.add_argument("--reason", required=True, help="why; it is recorded")
         revoking.add_argument("--since", type=_moment, help="since when, with time zone (default: now)")
         for writing in (rotating, revoking):
-            which = writing.add_mutually_exclusive_group(required=True)
-            which.add_argument("--tenant", action="append", help="key of a tenant; may be given more than once")
-            which.add_argument("--all", action="store_true", help="every tenant that has a log")
+            add_tenants(writing)
             writing.add_argument("--database", default=DEFAULT_DB_ALIAS, choices=tuple(connections))
 
     def handle(self, *args: Any, what: str, **options: Any) -> None:

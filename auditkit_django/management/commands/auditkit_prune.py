@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from auditkit_django.exceptions import AuditkitError
 from auditkit_django.log.prune import PruneReport, prune
 from auditkit_django.log.tenants import known_tenants
+from auditkit_django.management.arguments import add_tenants
 from auditkit_django.recording.coercion import actor_from
 
 
@@ -25,9 +26,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        which = parser.add_mutually_exclusive_group(required=True)
-        which.add_argument("--tenant", action="append", help="key of a tenant; may be given more than once")
-        which.add_argument("--all", action="store_true", help="every tenant that has a log")
+        add_tenants(parser)
         parser.add_argument(
             "--unpublished", action="store_true", help="also below checkpoints that were published nowhere"
         )

@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from auditkit_django.management.arguments import add_tenants
 from auditkit_django.publishing.configured import Destination, destination, names
 from auditkit_django.publishing.run import publish
 from auditkit_django.publishing.standing import standings
@@ -23,9 +24,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        which = parser.add_mutually_exclusive_group(required=True)
-        which.add_argument("--tenant", action="append", help="key of a tenant; may be given more than once")
-        which.add_argument("--all", action="store_true", help="every tenant that has a log")
+        add_tenants(parser)
         parser.add_argument("--publisher", action="append", help="only this publisher; may be given more than once")
         parser.add_argument(
             "--list", action="store_true", help="publish nothing; print where each log is published, and what failed"

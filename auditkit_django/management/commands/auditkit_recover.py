@@ -12,6 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from auditkit_django.exceptions import AuditkitError
 from auditkit_django.log.halting import halted
 from auditkit_django.log.recover import Plan, plan, recover
+from auditkit_django.management.arguments import add_tenants
 
 
 class Command(BaseCommand):
@@ -22,9 +23,7 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        which = parser.add_mutually_exclusive_group(required=True)
-        which.add_argument("--tenant", action="append", help="key of a tenant; may be given more than once")
-        which.add_argument("--all", action="store_true", help="every tenant whose log is not what was signed of it")
+        add_tenants(parser, all_of="every tenant whose log is not what was signed of it")
         parser.add_argument(
             "--note", type=Path, metavar="FILE", help="a signed note of the log that was kept elsewhere"
         )

@@ -13,15 +13,14 @@ from auditkit_django.exceptions import SealError
 from auditkit_django.log.keys import signer
 from auditkit_django.log.seal import seal
 from auditkit_django.log.tenants import known_tenants
+from auditkit_django.management.arguments import add_tenants
 
 
 class Command(BaseCommand):
     help = "Seal logs: a signed checkpoint of each, of what it has now. Exit code 1 if one could not be sealed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        which = parser.add_mutually_exclusive_group(required=True)
-        which.add_argument("--tenant", action="append", help="key of a tenant; may be given more than once")
-        which.add_argument("--all", action="store_true", help="every tenant that has a log")
+        add_tenants(parser)
         parser.add_argument(
             "--note", action="store_true", help="print the signed notes, for whoever keeps them elsewhere"
         )

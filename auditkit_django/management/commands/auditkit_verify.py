@@ -20,6 +20,7 @@ from auditkit_django.ledger.verdicts import EXIT_CODES
 from auditkit_django.log.findings import Finding, VerifyReport
 from auditkit_django.log.tenants import known_tenants
 from auditkit_django.log.verify import Walk, verify
+from auditkit_django.management.arguments import add_tenants
 from auditkit_django.models import Log
 
 
@@ -30,11 +31,7 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        which = parser.add_mutually_exclusive_group(required=True)
-        which.add_argument("--tenant", action="append", help="key of a tenant; may be given more than once")
-        which.add_argument(
-            "--all", action="store_true", help="every tenant that has a log, an entry or a pending event"
-        )
+        add_tenants(parser, all_of="every tenant that has a log, an entry or a pending event")
         parser.add_argument("--newest", type=int, metavar="N", help="only the newest N entries of each log")
         parser.add_argument(
             "--since",
