@@ -8,6 +8,7 @@ Every function is one line to the room that does it.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -17,7 +18,9 @@ from uuid import UUID
 from asgiref.sync import sync_to_async
 
 from auditkit_django.drafts import Actor, Change, Outcome, Severity, Target
-from auditkit_django.evidence.tables import export
+from auditkit_django.evidence.export import export as _export
+from auditkit_django.evidence.order import PROVEN, Order
+from auditkit_django.exceptions import MalformedError
 from auditkit_django.ledger.note import parse_vkey
 from auditkit_django.log.erase import Erasure, ErasureReport
 from auditkit_django.log.erase import erase as _erase
@@ -148,18 +151,53 @@ def export_evidence(
     *,
     start: datetime | None = None,
     end: datetime | None = None,
-    format: Literal["csv", "jsonl"] = "csv",
-    file: IO[str] | None = None,
-) -> Iterator[str] | int:
+    format: Literal["bundle", "csv", "json", "jsonl", "xlsx", "parquet"] = "csv",
+    include_chain_proof: bool = True,
+    file: IO[bytes] | None = None,
+    chosen: EventFilter | None = None,
+    withheld: Iterable[str] = (),
+    since: Iterable[str] = (),
+    sample: int = 25,
+    seed: str = "1",
+    progress: Callable[[int, int], object] | None = None,
+) -> Iterator[bytes] | int:
     """
-    The tenant's events of a window as lines of csv or jsonl, streamed; the export is itself recorded.
+    The tenant's events of a window as a file, in blocks of bytes; the export is itself recorded. With ``file`` (binary) it is
+    written there, and the number of events is returned.
 
-    With ``file`` the lines are written there and the number of events is returned.
+    ``start`` is included and ``end`` is not, both aware. With its proof, which an auditor verifies offline, the file has the
+    events up to the newest checkpoint, and the window is of when they were appended to the log; without (``xlsx`` and
+    ``parquet`` have none) it is a listing by when they occurred.
+
+    ``chosen`` narrows the events, ``withheld`` names fields that are left out (actor, changes, context, metadata, on_behalf_of,
+    targets): both are counted and proven to exist. ``since`` are signed notes that the receiver holds. A bundle's report has
+    ``sample`` events drawn by ``seed``. ``progress`` is called with (done, all) entries.
 
     Raises:
-        MalformedError: Another format.
+        MalformedError: Something that cannot be meant: another format, a naive time, an unknown field, a text file.
+        UnknownTenantError: There is no log of that tenant.
+        SealError: The log was never sealed (``manage.py auditkit_seal``), or not since values were erased or pruned.
     """
-    return export(tenant_key(tenant), EventFilter(start=start, end=end), format=format, file=file)
+    if isinstance(file, io.TextIOBase):
+        raise MalformedError("file: got a text file, wanted one that is open for bytes")
+    order = Order(
+        tenant=tenant_key(tenant),
+        format=format,
+        proof=include_chain_proof and format in PROVEN,
+        start=start,
+        end=end,
+        chosen=chosen or EventFilter(),
+        withheld=texts_of(withheld, "withheld"),
+        since=texts_of(since, "since"),
+        sample=sample,
+        seed=seed,
+    )
+    found = _export(order, progress=progress)
+    if file is None:
+        return found.blocks
+    for block in found.blocks:
+        file.write(block)
+    return found.events
 
 
 def erase(

@@ -18,7 +18,6 @@ from django.test import Client
 
 from auditkit_django import auditlog
 from auditkit_django.drafts import Actor, Target
-from auditkit_django.evidence.bundle import export as export_bundle
 from auditkit_django.log.keys import SecretSigner
 from auditkit_django.log.seal import seal
 from auditkit_django.models import Event, Log
@@ -270,17 +269,22 @@ def test_exported_tiles_hold_one_tenants_log_and_its_folder_takes_no_other(
     assert content("globex") == before
 
 
-def test_a_bundle_holds_one_tenants_events(
-    secret_event: UUID, acme: Organization, globex: Organization, tmp_path: Path, settings: SettingsWrapper
+@pytest.mark.parametrize("form", ["bundle", "csv", "json", "jsonl", "listing"])
+def test_evidence_holds_one_tenants_events(
+    form: str, secret_event: UUID, acme: Organization, globex: Organization, tmp_path: Path, settings: SettingsWrapper
 ) -> None:
     settings.AUDITKIT = {**settings.AUDITKIT, "SIGNER": SecretSigner(b"k" * 32), "SEAL_GUARD_DIR": str(tmp_path / "g")}
     contents = {}
     for tenant in (acme, globex):
         seal(str(tenant.pk))
-        file = io.BytesIO()
-        export_bundle(str(tenant.pk), file)
-        with zipfile.ZipFile(file) as archive:
-            contents[tenant.slug] = b"".join(archive.read(name) for name in archive.namelist())
+        blocks = auditlog.export_evidence(
+            tenant, format="jsonl" if form == "listing" else form, include_chain_proof=form != "listing"
+        )
+        content = b"".join(blocks)
+        if form == "bundle":
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                content = b"".join(archive.read(name) for name in archive.namelist())
+        contents[tenant.slug] = content
     assert str(secret_event).encode() in contents["globex"]
     for trace in (str(secret_event), SECRET, Log.objects.get(tenant=str(globex.pk)).origin):
         assert trace.encode() not in contents["acme"]

@@ -17,8 +17,10 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from auditkit_django.admin.exporting import SelectedEvents, csv_download, record_viewing
+from auditkit_django.admin.exporting import SelectedEvents, record_viewing
 from auditkit_django.admin.readonly import KeysetChangeList, ReadOnlyAdmin
+from auditkit_django.evidence.download import download
+from auditkit_django.evidence.order import Order
 from auditkit_django.exceptions import MalformedError
 from auditkit_django.models import Event
 from auditkit_django.query.pages import ListedEvent, event_of, listed
@@ -144,7 +146,7 @@ class EventAdmin(ReadOnlyAdmin):
         if tenant is None:
             return None
         ids = tuple(queryset.values_list("pk", flat=True)[:MAX_SELECTED])
-        return csv_download(request, tenant, SelectedEvents(ids=ids))
+        return download(request, Order(tenant=tenant, format="csv", proof=False, chosen=SelectedEvents(ids=ids)))
 
     @admin.display(description=_("event"))
     def sentence(self, event: Any) -> str:

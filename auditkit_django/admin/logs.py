@@ -15,14 +15,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from auditkit_django.admin.events import events_url
-from auditkit_django.admin.exporting import csv_download
 from auditkit_django.admin.readonly import ReadOnlyAdmin
 from auditkit_django.conf import settings
+from auditkit_django.evidence.download import download
+from auditkit_django.evidence.order import Order
 from auditkit_django.log.findings import VerifyReport
 from auditkit_django.log.verify import verify
 from auditkit_django.models import Log, Pending
 from auditkit_django.publishing.standing import Standing, standings
-from auditkit_django.query.filters import EventFilter
 from auditkit_django.templatetags.auditkit_visible import visible
 
 #: Newest entries that the action checks in one log; a request should not take minutes.
@@ -77,7 +77,7 @@ class LogAdmin(ReadOnlyAdmin):
                 request, _("Select one log: an export holds one tenant's events."), level=messages.WARNING
             )
             return None
-        return csv_download(request, tenants[0], EventFilter())
+        return download(request, Order(tenant=tenants[0], format="csv", proof=False))
 
     @admin.display(description=gettext_lazy("tenant"), ordering="tenant")
     def tenant_name(self, log: Log) -> str:

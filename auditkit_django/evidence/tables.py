@@ -1,85 +1,46 @@
 """
-Events as csv and jsonl, streamed line by line.
+Events as csv, json and jsonl without proof, streamed line by line: copies for reading.
 
-CSV is RFC 4180 (CRLF, every field quoted, UTF-8). Spreadsheets run cells that begin with a formula sign, also after
-spaces; such cells get an apostrophe in front (S8). A cell that really begins with an apostrophe gets a second one, so
-that the rule can be undone: drop one leading apostrophe.
+CSV is RFC 4180 (CRLF, every field quoted, UTF-8), its cells safe for spreadsheets (``ledger.evidence.rows``). The members of json
+are in the order of those of evidence.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Iterator
-from typing import IO, Literal
+from collections.abc import Iterable, Iterator
 
-from auditkit_django.exceptions import MalformedError
 from auditkit_django.ledger.disclosure import encode_value
 from auditkit_django.ledger.entry import format_time
-from auditkit_django.query.filters import EventFilter
-from auditkit_django.query.pages import ListedEvent, each_event
-from auditkit_django.recording.record import record
-
-Format = Literal["csv", "jsonl"]
-
-COLUMNS = (
-    "seq", "id", "occurred_at", "recorded_at", "action", "category", "severity", "outcome", "actor_type", "actor_id",
-    "actor_name", "actor_email", "on_behalf_of", "target_type", "target_id", "target_name", "targets", "ip",
-    "request_id", "changes", "metadata", "context", "leaf_hash",
-)  # fmt: skip
-
-_FORMULA_SIGNS = tuple("=+-@\t\r\n\0'＝＋－＠")  # noqa: RUF001  (full-width forms are formula signs to spreadsheets)
+from auditkit_django.ledger.evidence.rows import COLUMNS, cells_line, party_cells
+from auditkit_django.query.pages import ListedEvent
 
 
-def export(tenant: str, chosen: EventFilter, *, format: Format, file: IO[str] | None = None) -> Iterator[str] | int:
-    """
-    The matching events, oldest first, as lines; with ``file`` written there, and the number of events instead.
-
-    The export records itself as ``audit.log.exported`` before the first line.
-
-    Raises:
-        MalformedError: A format other than csv or jsonl.
-    """
-    writers: dict[str, Callable[[str, EventFilter], Iterator[str]]] = {"csv": csv_lines, "jsonl": json_lines}
-    if format not in writers:
-        raise MalformedError(f"format: got {format!r:.20}, wanted {' or '.join(writers)}")
-    record(action="audit.log.exported", tenant=tenant, metadata={"format": format, "filter": chosen.described()})
-    lines = writers[format](tenant, chosen)
-    if file is None:
-        return lines
-    written = -1 if format == "csv" else 0
-    for line in lines:
-        file.write(line)
-        written += 1
-    return written
-
-
-def csv_lines(tenant: str, chosen: EventFilter) -> Iterator[str]:
+def csv_lines(events: Iterable[ListedEvent]) -> Iterator[str]:
     """The header, then one line per event."""
-    writer = csv.writer(_Echo(), quoting=csv.QUOTE_ALL, lineterminator="\r\n")
-    yield writer.writerow(COLUMNS)
-    for event in each_event(tenant, chosen):
-        yield writer.writerow([neutralised(cell) for cell in _cells(event)])
+    yield cells_line(COLUMNS)
+    for event in events:
+        yield cells_line(cells(event))
 
 
-def json_lines(tenant: str, chosen: EventFilter) -> Iterator[str]:
+def jsonl_lines(events: Iterable[ListedEvent]) -> Iterator[str]:
     """One JSON object per line and event, members as in :class:`ListedEvent`."""
-    for event in each_event(tenant, chosen):
-        yield encode_value(_json(event)) + "\n"
+    for event in events:
+        yield _json_text(event) + "\n"
 
 
-def neutralised(cell: str) -> str:
-    """``cell`` as text that no spreadsheet runs; :func:`restored` undoes it."""
-    return f"'{cell}" if cell.lstrip(" ").startswith(_FORMULA_SIGNS) else cell
+def json_lines(events: Iterable[ListedEvent]) -> Iterator[str]:
+    """A list of those objects, one to a line."""
+    yield "["
+    before = "\n"
+    for event in events:
+        yield before + _json_text(event)
+        before = ",\n"
+    yield "\n]\n"
 
 
-def restored(cell: str) -> str:
-    """The cell that :func:`neutralised` was given."""
-    return cell.removeprefix("'")
-
-
-def _cells(event: ListedEvent) -> list[str]:
-    actor, target = event.actor or {}, event.targets[0] if event.targets else {}
+def cells(event: ListedEvent) -> list[str]:
+    """The texts of ``event`` in the order of ``COLUMNS``, empty where there is none, as they are: not neutralised."""
     return [
         "" if event.seq is None else str(event.seq),
         str(event.id),
@@ -89,17 +50,11 @@ def _cells(event: ListedEvent) -> list[str]:
         event.category,
         event.severity,
         event.outcome,
-        str(actor.get("type", "")),
-        str(actor.get("id", "")),
-        str(actor.get("name", "")),
-        str(actor.get("email", "")),
+        *party_cells(event.actor, ("type", "id", "name", "email")),
         _json_cell(event.on_behalf_of),
-        str(target.get("type", "")),
-        str(target.get("id", "")),
-        str(target.get("name", "")),
+        *party_cells(event.targets[0] if event.targets else None, ("type", "id", "name")),
         _json_cell(event.targets),
-        str(event.context.get("ip", "")),
-        str(event.context.get("request_id", "")),
+        *party_cells(event.context, ("ip", "request_id")),
         _json_cell(event.changes),
         _json_cell(event.metadata),
         _json_cell(event.context),
@@ -109,6 +64,11 @@ def _cells(event: ListedEvent) -> list[str]:
 
 def _json_cell(value: object) -> str:
     return encode_value(value) if value else ""
+
+
+def _json_text(event: ListedEvent) -> str:
+    # encode_value sorts: one member after the other keeps the order in which people read.
+    return "{" + ",".join(f'"{name}":{encode_value(value)}' for name, value in _json(event).items()) + "}"
 
 
 def _json(event: ListedEvent) -> dict[str, object]:
@@ -124,16 +84,9 @@ def _json(event: ListedEvent) -> dict[str, object]:
         "actor": event.actor,
         "on_behalf_of": event.on_behalf_of,
         "targets": event.targets,
-        "context": event.context,
         "changes": event.changes,
         "metadata": event.metadata,
-        "entry": json.loads(event.entry) if event.entry is not None else None,
+        "context": event.context,
         "leaf_hash": event.leaf_hash.hex() if event.leaf_hash is not None else None,
+        "entry": json.loads(event.entry) if event.entry is not None else None,
     }
-
-
-class _Echo:
-    """A file for ``csv.writer`` that gives back what is written."""
-
-    def write(self, value: str) -> str:
-        return value

@@ -1,4 +1,4 @@
-"""``python -m auditkit_django.ledger verify BUNDLE.zip --key VKEY``: verify evidence, without Django."""
+"""``python -m auditkit_django.ledger verify FILE --key VKEY``: verify evidence, without Django."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from auditkit_django.ledger.bundle_check import verify_bundle
-from auditkit_django.ledger.bundle_report import BundleReport, Found
 from auditkit_django.ledger.errors import MalformedError
+from auditkit_django.ledger.evidence.check import verify_evidence
+from auditkit_django.ledger.evidence.report import EvidenceReport, Found
 from auditkit_django.ledger.note import parse_vkey
 
 
@@ -20,8 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         keys = [parse_vkey(text) for text in options.key]
         since = [path.read_text() for path in options.since]
-        with options.bundle.open("rb") as file:
-            report = verify_bundle(file, keys, since=since)
+        with options.file.open("rb") as file:
+            report = verify_evidence(file, keys, since=since)
     except (OSError, UnicodeDecodeError, MalformedError) as exc:
         print(f"INCOMPLETE: {exc}", file=sys.stderr)
         return 3
@@ -32,20 +32,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return report.exit_code
 
 
-def _print(report: BundleReport) -> None:
-    manifest, checkpoint = report.manifest, report.checkpoint
+def _print(report: EvidenceReport) -> None:
+    manifest, checkpoint, totals = report.manifest, report.checkpoint, report.totals
     print(report.verdict)
     if manifest is not None and checkpoint is not None:
         print(f"log        {checkpoint.origin}")
-        print(f"entries    #{manifest.start} to #{manifest.end - 1} of {checkpoint.size} that were sealed")
+        print(f"entries    {_places(manifest.start, manifest.end)} of {checkpoint.size} that were sealed")
         print(f"window     {manifest.time_from or 'the beginning'} to {manifest.time_to or 'the seal'}")
-        print(
-            f"disclosed  {manifest.disclosed} events" + (f", filter {dict(manifest.filter)}" if manifest.filter else "")
-        )
-        print(f"claimed    exported {manifest.exported_at} by {manifest.exported_by}, tenant {manifest.tenant}")
+        if manifest.filter:
+            print(f"filter     {', '.join(f'{name} {value!r}' for name, value in sorted(manifest.filter.items()))}")
+        print(f"signed by  {', '.join(manifest.signed_by)}")
+        print(f"claimed    exported {manifest.exported_at} by {manifest.exported_by!r}, tenant {manifest.tenant!r}")
+    if totals is not None:
+        print(f"events     {totals.events} shown, {totals.disclosed} of them with values; {totals.left_out} left out")
+    for number, (text, state) in enumerate(report.steps(), 1):
+        print(f"{number}. {text:<75} {state}")
     for kind, found in (("finding", report.findings), ("gap", report.gaps)):
         for one in found:
             print(f"{kind:<10} {_line(one)}")
+
+
+def _places(start: int, end: int) -> str:
+    return f"#{start} to #{end - 1}" if start < end else f"none at #{start}"
 
 
 def _line(one: Found) -> str:
@@ -56,8 +64,8 @@ def _line(one: Found) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m auditkit_django.ledger", description="Verify evidence of a log.")
     commands = parser.add_subparsers(required=True)
-    verify = commands.add_parser("verify", help="verify a bundle")
-    verify.add_argument("bundle", type=Path)
+    verify = commands.add_parser("verify", help="verify evidence: a bundle, csv, json or jsonl")
+    verify.add_argument("file", type=Path)
     verify.add_argument(
         "--key", action="append", required=True, metavar="VKEY", help="a key that you pinned; repeatable"
     )

@@ -10,7 +10,7 @@ From a key that was revoked no path leads on: whoever stole it could have made o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -76,6 +76,30 @@ def follow(pinned: VerifierKey, rotations: Iterable[Rotation]) -> list[TrustedKe
     for rotation in rotations:
         found[-1:] = follow_rotation(found[-1], rotation)
     return found
+
+
+def reach(pinned: Iterable[VerifierKey], rotations: Sequence[Rotation]) -> tuple[list[TrustedKey], list[str]]:
+    """
+    The keys that ``pinned`` ones, each of any generation, lead to by ``rotations`` in their order; and, in words, which of those
+    are not proven.
+    """
+    found: list[TrustedKey] = []
+    refused: list[str] = []
+    for key in pinned:
+        path = [TrustedKey(key=key)]
+        for rotation in rotations:
+            try:
+                # Those of before the key that is pinned say nothing to its holder.
+                if _old_key(rotation) == format_vkey(path[-1].key):
+                    path[-1:] = follow_rotation(path[-1], rotation)
+            except (MalformedError, VerificationError) as exc:
+                refused.append(str(exc))
+        found += path
+    return found, refused
+
+
+def _old_key(rotation: Rotation) -> str:
+    return _keys_in(parse(rotation.entry), rotation.metadata)[0]
 
 
 def follow_rotation(trusted: TrustedKey, rotation: Rotation) -> tuple[TrustedKey, TrustedKey]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.db.transaction import get_connection
@@ -23,6 +23,8 @@ from auditkit_django.sql.postgresql import entry_time
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
+
+_Row = TypeVar("_Row", bound=tuple[Any, ...])
 
 CHUNK = 2000
 MAX_SEQ = 2**63 - 1
@@ -49,6 +51,25 @@ _READ_POSTGRESQL = _READ % {
     "times": f"{entry_time('e.occurred_at')}, {entry_time('e.recorded_at')}",
 }
 _READ_SQLITE = _READ % {"entry_id": "n.event_id", "id": "e.id", "times": _TIMES["sqlite"]}
+
+
+_READ_DISCLOSED = f"""
+SELECT n.seq, %(entry_id)s, n.body, e.id IS NOT NULL, e.disclosures
+FROM {ENTRY_TABLE} n LEFT JOIN {EVENT_TABLE} e ON e.tenant = n.tenant AND e.id = n.event_id
+WHERE n.tenant = %%s AND n.epoch = %%s AND n.seq >= %%s AND n.seq < %%s
+"""
+_READ_DISCLOSED_POSTGRESQL = _READ_DISCLOSED % {"entry_id": "n.event_id::text"}
+_READ_DISCLOSED_SQLITE = _READ_DISCLOSED % {"entry_id": "n.event_id"}
+
+
+class DisclosedEntry(NamedTuple):
+    """One entry, and what opens its digests (None where nothing does); ``event_id`` is UUID text."""
+
+    seq: int
+    event_id: str
+    body: bytes
+    has_event: bool
+    disclosures: str | None
 
 
 class StoredEvent(NamedTuple):
@@ -111,15 +132,33 @@ def event_rows(connection: BaseDatabaseWrapper, tenant: str, ids: Sequence[UUID]
 
 def stored_entries(tenant: str, epoch: int, *, start: int, using: str) -> Iterator[list[StoredEntry]]:
     """Chunks of the entries of one log from ``start`` on, in order of seq, whatever the log's row says of its size."""
+    return _in_chunks(tenant, epoch, start, {"postgresql": _read_postgresql, "sqlite": _read_sqlite}, using=using)
+
+
+def disclosed_entries(tenant: str, epoch: int, *, start: int, using: str) -> Iterator[list[DisclosedEntry]]:
+    """The same with no more than evidence shows of them."""
+    reads = {"postgresql": _read_disclosed_postgresql, "sqlite": _read_disclosed_sqlite}
+    return _in_chunks(tenant, epoch, start, reads, using=using)
+
+
+def _in_chunks(
+    tenant: str,
+    epoch: int,
+    start: int,
+    reads: Mapping[str, Callable[[BaseDatabaseWrapper, str, int, int], list[_Row]]],
+    *,
+    using: str,
+) -> Iterator[list[_Row]]:
     connection = get_connection(using)
+    read_rows = reads[connection.vendor]
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="auditkit-verify") as reader:
         # The database finds the next chunk while this one is checked; psycopg's connection serialises who uses it.
-        def read(start: int) -> Future[list[StoredEntry]]:
+        def read(start: int) -> Future[list[_Row]]:
             if connection.vendor == "postgresql":
-                return reader.submit(_read_postgresql, connection, tenant, epoch, start)
+                return reader.submit(read_rows, connection, tenant, epoch, start)
             # SQLite's connection belongs to its thread.
-            done: Future[list[StoredEntry]] = Future()
-            done.set_result(_read_sqlite(connection, tenant, epoch, start))
+            done: Future[list[_Row]] = Future()
+            done.set_result(read_rows(connection, tenant, epoch, start))
             return done
 
         ahead = read(start)
@@ -167,6 +206,25 @@ def _read_sqlite(connection: BaseDatabaseWrapper, tenant: str, epoch: int, start
             _stored_event(_sqlite_event(values, connection)) if values[0] is not None else None,
         )
         for seq, event_id, body, leaf_hash, *values in rows
+    ]
+
+
+def _read_disclosed_postgresql(
+    connection: BaseDatabaseWrapper, tenant: str, epoch: int, start: int
+) -> list[DisclosedEntry]:
+    rows = fetch_all(connection, _READ_DISCLOSED_POSTGRESQL, (tenant, epoch, start, start + CHUNK))
+    return list(map(DisclosedEntry._make, sorted(rows, key=itemgetter(0))))
+
+
+def _read_disclosed_sqlite(
+    connection: BaseDatabaseWrapper, tenant: str, epoch: int, start: int
+) -> list[DisclosedEntry]:
+    with connection.cursor() as cursor, _any_bytes_as_text(connection):
+        cursor.execute(_READ_DISCLOSED_SQLITE, (tenant, epoch, start, start + CHUNK))
+        rows = sorted(cursor.fetchall(), key=itemgetter(0))
+    return [
+        DisclosedEntry(seq, str(_uuid(event_id)), _bytes(body), bool(has_event), _text(disclosures))
+        for seq, event_id, body, has_event, disclosures in rows
     ]
 
 

@@ -11,6 +11,8 @@ from django.shortcuts import redirect, render
 from django.utils.functional import cached_property
 
 from auditkit_django import actions
+from auditkit_django.evidence.download import download
+from auditkit_django.evidence.order import Order
 from auditkit_django.exceptions import MalformedError, UnknownTenantError
 from auditkit_django.log.verify import verify
 from auditkit_django.publishing.cosigned import cosigned_note
@@ -19,7 +21,6 @@ from auditkit_django.query.pages import Page, event_of, page_of
 from auditkit_django.query.state import log_state, newest_checkpoint
 from auditkit_django.templatetags.auditkit_visible import visible
 from auditkit_django.trail.access import TrailView
-from auditkit_django.trail.download import csv_download
 from auditkit_django.trail.forms import OUTCOMES, PERIODS, FilterForm
 from auditkit_django.trail.integrity import integrity_of, outcome_of
 from auditkit_django.trail.links import Links
@@ -184,7 +185,7 @@ class EventExport(_Page):
         chosen = self.chosen()
         if chosen is None:
             return redirect(self.links.to("events", self.form.params()))
-        return csv_download(request, self.tenant, chosen)
+        return download(request, Order(tenant=self.tenant, format="csv", proof=False, chosen=chosen))
 
 
 class NewestCheckpoint(_Page):

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from auditkit_django import auditlog
-from auditkit_django.evidence.tables import COLUMNS, neutralised, restored
 from auditkit_django.exceptions import MalformedError
+from auditkit_django.ledger.evidence.rows import COLUMNS, neutralised, restored
 from auditkit_django.models import Event
 from auditkit_django.testing import append_now
 from tests.host.models import Organization
@@ -39,9 +39,9 @@ def test_other_cells_are_left_alone(cell: str) -> None:
 
 
 def _export(tenant: object, form: str, **window: Any) -> str:
-    lines = auditlog.export_evidence(tenant, format=form, **window)  # type: ignore[arg-type]
-    assert not isinstance(lines, int)
-    return "".join(lines)
+    blocks = auditlog.export_evidence(tenant, format=form, include_chain_proof=False, **window)  # type: ignore[arg-type]
+    assert not isinstance(blocks, int)
+    return b"".join(blocks).decode()
 
 
 def _rows(text: str) -> list[dict[str, str]]:
@@ -95,26 +95,29 @@ def test_jsonl_holds_exact_values_and_the_entry(acme: Organization) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl"])
 def test_an_export_is_itself_recorded_before_its_first_line(acme: Organization, form: str) -> None:
     start, end = datetime(2020, 1, 1, tzinfo=UTC), datetime(2999, 1, 1, tzinfo=UTC)
-    lines = auditlog.export_evidence(acme, format=form, start=start, end=end)  # type: ignore[arg-type]
-    assert isinstance(lines, Iterator)
+    blocks = auditlog.export_evidence(acme, format=form, include_chain_proof=False, start=start, end=end)  # type: ignore[arg-type]
+    assert isinstance(blocks, Iterator)
     [event] = auditlog.list(acme)
     assert event.action == "audit.log.exported"
-    assert event.metadata == {"format": form, "filter": {"start": start.isoformat(), "end": end.isoformat()}}
-    assert "audit.log.exported" in "".join(lines)
+    said = {"format": form, "proof": False, "filter": {}, "start": start.isoformat(), "end": end.isoformat()}
+    assert event.metadata == said
+    assert b"audit.log.exported" in b"".join(blocks)
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("form", ["csv", "jsonl"])
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl"])
 def test_a_file_is_written_and_its_events_are_counted(acme: Organization, globex: Organization, form: str) -> None:
     for number in range(3):
         auditlog.event("member.invited", tenant=acme, metadata={"note": f"line\r\nbreak {number}"})
     auditlog.event("member.invited", tenant=globex)
-    file = io.StringIO(newline="")
-    assert auditlog.export_evidence(acme, format=form, file=file) == 4  # type: ignore[arg-type]
-    assert file.getvalue().count("member.invited") == 3
+    file = io.BytesIO()
+    assert auditlog.export_evidence(acme, format=form, include_chain_proof=False, file=file) == 4  # type: ignore[arg-type]
+    assert file.getvalue().count(b"member.invited") == 3
+    with pytest.raises(MalformedError, match="open for bytes"):
+        auditlog.export_evidence(acme, file=io.StringIO())  # type: ignore[arg-type]
 
 
 @pytest.mark.django_db
@@ -128,8 +131,8 @@ def test_a_window_includes_its_start_and_not_its_end(acme: Organization) -> None
 
 @pytest.mark.django_db
 def test_another_format_is_refused_and_not_recorded(acme: Organization) -> None:
-    with pytest.raises(MalformedError, match="csv or jsonl"):
-        auditlog.export_evidence(acme, format="xlsx")  # type: ignore[arg-type]
+    with pytest.raises(MalformedError, match="got 'docx'"):
+        auditlog.export_evidence(acme, format="docx")  # type: ignore[arg-type]
     assert not Event.objects.exists()
 
 
@@ -138,7 +141,7 @@ def test_an_export_takes_the_same_memory_however_many_events_there_are(acme: Org
     def peak() -> int:
         tracemalloc.start()
         try:
-            for _line in auditlog.export_evidence(acme):  # type: ignore[union-attr]
+            for _line in auditlog.export_evidence(acme, include_chain_proof=False):  # type: ignore[union-attr]
                 pass
             return tracemalloc.get_traced_memory()[1]
         finally:
