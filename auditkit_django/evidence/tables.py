@@ -59,7 +59,7 @@ def csv_lines(tenant: str, chosen: EventFilter) -> Iterator[str]:
     writer = csv.writer(_Echo(), quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     yield writer.writerow(COLUMNS)
     for event in each_event(tenant, chosen):
-        yield writer.writerow([neutralised(cell) for cell in _cells(event)])
+        yield writer.writerow([neutralised(cell) for cell in cells(event)])
 
 
 def json_lines(tenant: str, chosen: EventFilter) -> Iterator[str]:
@@ -78,7 +78,8 @@ def restored(cell: str) -> str:
     return cell.removeprefix("'")
 
 
-def _cells(event: ListedEvent) -> list[str]:
+def cells(event: ListedEvent) -> list[str]:
+    """The texts of ``event`` in the order of ``COLUMNS``, empty where there is none, as they are: not neutralised."""
     actor, target = event.actor or {}, event.targets[0] if event.targets else {}
     return [
         "" if event.seq is None else str(event.seq),
