@@ -19,6 +19,7 @@ from django.db import ProgrammingError, connection, transaction
 
 from auditkit_django import auditlog, conf
 from auditkit_django.ledger import disclosure, entry
+from auditkit_django.ledger.evidence import report as evidence
 from auditkit_django.log.findings import FINDINGS, GAPS
 from auditkit_django.log.health import health
 from auditkit_django.log.identity import id_of_key
@@ -109,6 +110,11 @@ def test_every_check_is_documented() -> None:
 def test_every_finding_is_documented_in_its_own_words() -> None:
     written = {code_of(cells[0]): cells[1] for cells in rows_of("findings.md") if "." in code_of(cells[0])}
     assert written == {**FINDINGS, **GAPS}
+
+
+def test_every_finding_of_evidence_is_documented_in_its_own_words() -> None:
+    written = {code_of(cells[0]): cells[1] for cells in rows_of("evidence-findings.md") if "." in code_of(cells[0])}
+    assert written == {**evidence.FINDINGS, **evidence.GAPS}
 
 
 def test_the_catalogue_of_actions_is_what_the_command_prints() -> None:

@@ -72,7 +72,7 @@ def test_the_quick_start_works_as_printed(tmp_path: Path) -> None:
     assert "billing changed the organization" in listed or "billing updated" in listed or "org" in listed, listed
     verified = output["python manage.py auditkit_verify --all"]
     assert "1: VALID" in verified
-    exported = (tmp_path / "evidence.csv").read_text()
+    exported = (tmp_path / "events.csv").read_text()
     assert '"data.exported"' in exported
     assert '"org.updated"' in exported
 

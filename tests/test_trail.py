@@ -561,7 +561,7 @@ def test_an_export_streams_under_asgi(acme: Organization, ada: User) -> None:
         return [step async for step in response.streaming_content]
 
     found = async_to_sync(steps)()
-    assert len(found) == 2
+    assert len(found) == 3
     assert len(b"".join(found).splitlines()) == 1 + 600 + 2
 
 

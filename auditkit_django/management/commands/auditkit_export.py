@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, connections
 
@@ -62,7 +63,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             self.stdout.write(self._tiles(options) if options["format"] == "tiles" else self._file(options))
-        except (AuditkitError, OSError, UnicodeDecodeError) as exc:
+        except (AuditkitError, ImproperlyConfigured, OSError, UnicodeDecodeError) as exc:
             raise CommandError(str(exc)) from exc
         except KeyboardInterrupt:
             raise CommandError("cancelled: nothing was left behind", returncode=130) from None
