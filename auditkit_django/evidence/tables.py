@@ -2,14 +2,17 @@
 Events as csv and jsonl, streamed line by line.
 
 CSV is RFC 4180 (CRLF, every field quoted, UTF-8). Spreadsheets run cells that begin with a formula sign, also after
-spaces; such cells get an apostrophe in front (S8). A cell that really begins with an apostrophe gets a second one, so
-that the rule can be undone: drop one leading apostrophe.
+spaces; such cells get an apostrophe in front (S8). Where the separator is another one, as in many countries, a cell
+also begins after a semicolon, a tab or a line break within ours: a sign there, also after spaces and quotes, gets an
+apostrophe in front too. Where there is one already it gets a second, so that the rule can be undone: drop one
+apostrophe at the beginning and one after each semicolon, tab, CR and LF.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import IO, Literal
 
@@ -29,6 +32,8 @@ COLUMNS = (
 )  # fmt: skip
 
 _FORMULA_SIGNS = tuple("=+-@\t\r\n\0'＝＋－＠")  # noqa: RUF001  (full-width forms are formula signs to spreadsheets)
+_BREAK_BEFORE_SIGN = re.compile("[;\t\r\n](?=[ \"\0]*[=+@'＝＋－＠-])")  # noqa: RUF001
+_GUARDED_BREAK = re.compile("([;\t\r\n])'")
 
 
 def export(tenant: str, chosen: EventFilter, *, format: Format, file: IO[str] | None = None) -> Iterator[str] | int:
@@ -70,12 +75,14 @@ def json_lines(tenant: str, chosen: EventFilter) -> Iterator[str]:
 
 def neutralised(cell: str) -> str:
     """``cell`` as text that no spreadsheet runs; :func:`restored` undoes it."""
+    if _BREAK_BEFORE_SIGN.search(cell):
+        cell = _BREAK_BEFORE_SIGN.sub(r"\g<0>'", cell)
     return f"'{cell}" if cell.lstrip(" ").startswith(_FORMULA_SIGNS) else cell
 
 
 def restored(cell: str) -> str:
     """The cell that :func:`neutralised` was given."""
-    return cell.removeprefix("'")
+    return _GUARDED_BREAK.sub(r"\1", cell.removeprefix("'"))
 
 
 def _cells(event: ListedEvent) -> list[str]:
