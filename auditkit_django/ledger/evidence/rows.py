@@ -4,12 +4,14 @@ How an event is written in evidence: readable members, and the entry, disclosure
 The readable part is made from the proven part by whoever writes it and again by whoever verifies, and compared as text: so
 nothing can be read that is not proven, and no value is read twice.
 
-Spreadsheets run cells that begin with a formula sign, also after spaces; in csv such cells get an apostrophe in front (S8). A
-cell that really begins with an apostrophe gets a second one, so that the rule can be undone: drop one leading apostrophe.
+Spreadsheets run cells that begin with a formula sign, also after spaces; in csv such cells get an apostrophe in front (S8). Those
+that read semicolons or tabs as separators see cells begin inside of ours: a sign after such a break, or a line break, gets one
+too. What really begins with an apostrophe there gets a second one, so that the rule can be undone: drop one at each such place.
 """
 
 from __future__ import annotations
 
+import re
 from binascii import Error as BinasciiError
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping, Sequence
@@ -33,9 +35,13 @@ EVIDENCE_COLUMNS: Final = (*COLUMNS, "appended_at", "entry", "disclosures", "ski
 
 CELLS: Final = (
     "A cell that begins with a formula sign, also after spaces, or with an apostrophe, has one apostrophe in front that is not"
-    " part of the value: drop one leading apostrophe."
+    " part of the value, and so has a sign or apostrophe within, after a semicolon, tab, CR or LF and any spaces, quotes or NUL:"
+    " drop one leading apostrophe, and one directly after each semicolon, tab, CR and LF."
 )
 _FORMULA_SIGNS: Final = tuple("=+-@\t\r\n\0'＝＋－＠")  # noqa: RUF001  (full-width forms are formula signs to spreadsheets)
+#: Where a cell begins inside of ours for who separates cells otherwise: a break, quotes and spaces, and then a sign.
+_BREAK_BEFORE_SIGN: Final = re.compile("[;\t\r\n](?=[ \"\0]*[=+@'＝＋－＠-])")  # noqa: RUF001
+_GUARDED_BREAK: Final = re.compile("([;\t\r\n])'")
 
 _TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
 _FROM_URLSAFE: Final = bytes.maketrans(b"-_", b"+/")
@@ -179,12 +185,14 @@ def split_csv_cells(cells: Sequence[str], raw: str) -> Row:
 
 def neutralised(cell: str) -> str:
     """``cell`` as text that no spreadsheet runs; :func:`restored` undoes it."""
+    if _BREAK_BEFORE_SIGN.search(cell):
+        cell = _BREAK_BEFORE_SIGN.sub(r"\g<0>'", cell)
     return f"'{cell}" if cell.lstrip(" ").startswith(_FORMULA_SIGNS) else cell
 
 
 def restored(cell: str) -> str:
     """The cell that :func:`neutralised` was given."""
-    return cell.removeprefix("'")
+    return _GUARDED_BREAK.sub(r"\1", cell.removeprefix("'"))
 
 
 def party_cells(value: object, names: Sequence[str]) -> list[str]:
