@@ -12,10 +12,12 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import version
 from typing import IO, Any, Final, cast
 
 from auditkit_django.evidence.layouts import Content, blocks
 from auditkit_django.evidence.walk import Walk
+from auditkit_django.ledger import standalone
 from auditkit_django.ledger.disclosure import encode_value
 from auditkit_django.ledger.evidence import bundle as form
 from auditkit_django.ledger.evidence.form import encode_hashes, rotation_as_json
@@ -78,6 +80,7 @@ def _files(content: Content, again: Walk) -> Iterator[tuple[str, Iterable[str]]]
     if proof.rotations:
         yield form.ROTATIONS, (encode_value(rotation_as_json(one)) + "\n" for one in proof.rotations)
     yield form.INSTRUCTIONS, (_INSTRUCTIONS,)
+    yield form.VERIFIER, (standalone.text(version("auditkit-django")),)
 
 
 def _entries(walk: Walk) -> Iterator[str]:

@@ -14,9 +14,9 @@ from auditkit_django.ledger.evidence.report import EvidenceReport, Found
 from auditkit_django.ledger.note import parse_vkey
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m auditkit_django.ledger") -> int:
     """Exit code 0 VALID, 1 VALID_WITH_GAPS, 2 INVALID, 3 INCOMPLETE (also where a file or a key cannot be read)."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     try:
         keys = [parse_vkey(text) for text in options.key]
         since = [path.read_text() for path in options.since]
@@ -61,8 +61,8 @@ def _line(one: Found) -> str:
     return f"{one.code}{place}: {one.message}"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m auditkit_django.ledger", description="Verify evidence of a log.")
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Verify evidence of a log.")
     commands = parser.add_subparsers(required=True)
     verify = commands.add_parser("verify", help="verify evidence: a bundle, csv, json or jsonl")
     verify.add_argument("file", type=Path)

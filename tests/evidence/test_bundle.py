@@ -256,7 +256,7 @@ def test_any_changed_byte_is_found(part: bytes) -> None:
             def flip(data: bytes, at: int = at) -> bytes:
                 return data[:at] + bytes([data[at] ^ (1 << chosen.randrange(8))]) + data[at + 1 :]
 
-            fixed = edited(part, {name: flip}, resign=name != "VERIFY.md")
+            fixed = edited(part, {name: flip}, resign=name not in ("VERIFY.md", "verify.py", "report.html"))
             assert check(fixed).verdict == "INVALID", (name, at)
 
 

@@ -1,0 +1,115 @@
+"""The verifier as one file: the sources as they are, run where nothing else is, and a wheel with nothing else in it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from auditkit_django.ledger.standalone import text
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "evidence" / "golden"
+
+
+def key_of_plain() -> str:
+    return (GOLDEN / "1" / "vkey").read_text().splitlines()[0]
+
+
+def sources_in(data: str) -> dict[str, tuple[str, str]]:
+    """What the file says of its modules, without running it: place and source by name."""
+    found = {}
+    for node in ast.parse(data).body:
+        if isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Subscript):
+            place, line, source = ast.literal_eval(node.value)
+            assert not source or data.splitlines()[line].endswith(f"r'''{source.splitlines()[0]}")
+            found[ast.literal_eval(target.slice)] = (place, source)
+    return found
+
+
+def run(*command: object) -> subprocess.CompletedProcess[str]:
+    """In another folder, without site packages and with nothing of ours on the path."""
+    environment = {"PATH": os.environ["PATH"]}
+    words = [str(word) for word in command]
+    return subprocess.run(words, capture_output=True, text=True, cwd="/", env=environment, check=False)
+
+
+@pytest.fixture
+def verifier(tmp_path: Path) -> Path:
+    path = tmp_path / "verify.py"
+    path.write_text(text("0.0.0"))
+    return path
+
+
+def test_the_modules_in_it_are_those_of_the_package_word_for_word() -> None:
+    found = sources_in(text("0.0.0"))
+    assert found.pop("auditkit_django") == ("auditkit_django/__init__.py", "")
+    assert {"auditkit_django.ledger.__main__", "auditkit_django.ledger.evidence.check"} <= found.keys()
+    for name, (place, source) in found.items():
+        assert (ROOT / place).read_text() == source, name
+    # Nothing that verification does not need, and the same every time.
+    assert not {name for name in found if name.endswith((".standalone", ".tiles", ".logged"))}
+    assert text("0.0.0") == text("0.0.0")
+    assert "auditkit-django 1.2.3, as one file" in text("1.2.3")
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("form", ["bundle.zip", "csv", "json", "jsonl"])
+def test_it_verifies_where_there_is_nothing_but_python(verifier: Path, tmp_path: Path, form: str) -> None:
+    path = GOLDEN / "1" / f"plain.{form}"
+    key = key_of_plain()
+    python = (sys.executable, "-I", "-S", verifier)
+    done = run(*python, path, "--key", key)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("VALID\n")
+    done = run(*python, "verify", path, "--key", key, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    broken = tmp_path / "broken"
+    broken.write_bytes(data)
+    assert run(*python, broken, "--key", key).returncode in (2, 3)
+    assert run(*python, path, "--key", "none").returncode == 3
+
+
+@pytest.mark.processes
+def test_its_own_modules_are_run_and_their_lines_are_shown(tmp_path: Path) -> None:
+    """Also where another version of the package is installed."""
+    path = tmp_path / "verify.py"
+    path.write_text(
+        text("0.0.0").replace("options = _parser(prog)", "raise RuntimeError('ours'); options = _parser(prog)")
+    )
+    folder = tmp_path / "auditkit_django"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("raise RuntimeError('theirs')")
+    done = run(sys.executable, path, "x", "--key", "y")
+    assert "RuntimeError: ours" in done.stderr
+    assert "raise RuntimeError('ours'); options" in done.stderr.partition("RuntimeError: ours")[0]
+
+
+@pytest.mark.processes
+def test_the_wheel_is_one_module_and_a_command(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT / "verifier", check=True, capture_output=True)
+    [wheel] = tmp_path.glob("auditkit_verify-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        modules = [name for name in archive.namelist() if ".dist-info/" not in name]
+        assert modules == ["auditkit_verify.py"]
+        data = archive.read("auditkit_verify.py").decode()
+        metadata = next(name for name in archive.namelist() if name.endswith("METADATA"))
+        assert b"Requires-Dist: cryptography" in archive.read(metadata)
+        assert b"django" not in archive.read(metadata).lower().partition(b"\n\n")[0].replace(b"auditkit-django", b"")
+    version = wheel.name.split("-")[1]
+    assert data == text(version)
+    target = tmp_path / "installed"
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--target", str(target), str(wheel)]
+    subprocess.run(pip, check=True, capture_output=True)
+    key = key_of_plain()
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from auditkit_verify import main; sys.exit(main())"
+    done = run(sys.executable, "-I", "-S", "-c", code, target, GOLDEN / "1" / "plain.jsonl", "--key", key)
+    assert (done.returncode, done.stderr, done.stdout.partition("\n")[0]) == (0, "", "VALID")
