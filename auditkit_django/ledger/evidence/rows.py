@@ -12,7 +12,6 @@ too. What really begins with an apostrophe there gets a second one, so that the 
 from __future__ import annotations
 
 import re
-from binascii import Error as BinasciiError
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -20,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from auditkit_django.ledger import strict_json
 from auditkit_django.ledger.disclosure import encode_value
-from auditkit_django.ledger.entry import Entry
+from auditkit_django.ledger.entry import FIELDS, Entry
 from auditkit_django.ledger.errors import MalformedError, VerificationError, excerpt
 from auditkit_django.ledger.evidence.form import decode_hashes
 
@@ -47,6 +46,7 @@ _TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
 _FROM_URLSAFE: Final = bytes.maketrans(b"-_", b"+/")
 #: Where the name begins in ``["<salt>","<name>",<value>]``: a salt is 22 characters.
 _NAME_AT: Final = 27
+_ARRAY: Final = re.compile(rf'\["[A-Za-z0-9_-]{{22}}","({"|".join(FIELDS)})",').match
 _scan = strict_json.DECODER.scan_once  # type: ignore[attr-defined]
 
 
@@ -78,21 +78,22 @@ def opened(disclosures: Sequence[str], sd: Mapping[str, str]) -> dict[str, str]:
         try:
             data = one.encode("ascii")
             text = a2b_base64(data.translate(_FROM_URLSAFE) + b"==").decode()
-            array, end = _scan(text, 0)
-        except (BinasciiError, ValueError, StopIteration, RecursionError) as exc:
+            # The places prove the form: a salt of 22 characters, a name, and one value up to the last bracket.
+            match = _ARRAY(text)
+            value, end = _scan(text, match.end()) if match is not None else (None, -2)
+        except (ValueError, StopIteration, RecursionError) as exc:
             raise MalformedError(f"disclosure: got {excerpt(one)}, wanted base64url of strict JSON") from exc
-        name = array[1] if type(array) is list and len(array) == 3 else None
-        # The places prove the form: in front of the name there is a salt of 22 characters without escapes.
-        if type(name) is not str or end != len(text) or text[:2] != '["' or text[24 : 29 + len(name)] != f'","{name}",':
+        if match is None or text[end:] != "]":
             raise MalformedError(f"disclosure: got {excerpt(text)}, wanted [salt, name, value]")
         if "\\u" in text:
-            _refuse_surrogates(text, array)
+            _refuse_surrogates(text, value)
+        name = match[1]
         digest = b2a_base64(sha256(data).digest(), newline=False).translate(_TO_URLSAFE, b"=").decode()
         if sd.get(name) != digest:
             raise VerificationError(f"{excerpt(name)} is not what the entry has a digest of")
         if name <= last:
             raise VerificationError(f"{excerpt(name)} is given twice, or after {last}")
-        found[name] = text[29 + len(name) : -1]
+        found[name] = text[match.end() : -1]
         last = name
     return found
 
@@ -221,9 +222,9 @@ def _base64(data: bytes) -> str:
     return b2a_base64(data, newline=False).decode()
 
 
-def _refuse_surrogates(text: str, array: object) -> None:
+def _refuse_surrogates(text: str, value: object) -> None:
     # An escape can spell half of a surrogate pair, which neither a database nor a terminal takes.
     try:
-        encode_value(array).encode()
+        encode_value(value).encode()
     except UnicodeEncodeError as exc:
         raise MalformedError(f"disclosure: got {excerpt(text)}, wanted Unicode without lone surrogates") from exc
