@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -137,7 +137,7 @@ def _listed(event: Event, entry: Entry | None) -> ListedEvent:
         category=event.category,
         severity=event.severity,
         outcome=event.outcome,
-        summary=_summary(event, fields),
+        summary=summary_of(event.action, fields),
         actor=fields.get("actor"),
         on_behalf_of=fields.get("on_behalf_of"),
         targets=fields.get("targets") or [],
@@ -150,14 +150,15 @@ def _listed(event: Event, entry: Entry | None) -> ListedEvent:
     )
 
 
-def _summary(event: Event, fields: dict[str, Any]) -> str:
-    action = actions.get(event.action)
+def summary_of(name: str, fields: Mapping[str, Any]) -> str:
+    """The sentence of an event with the action ``name``, of what is disclosed of it; the name itself where it is unknown."""
+    action = actions.get(name)
     if action is None:
-        return event.action
+        return name
     targets = fields.get("targets") or []
     values = {
-        "actor": _label(fields.get("actor")),
-        "target": _label(targets[0]) if targets else None,
+        "actor": label_of(fields.get("actor")),
+        "target": label_of(targets[0]) if targets else None,
         # The key means nothing to a reader: the sentence says "the organization".
         "tenant": None,
         "metadata": fields.get("metadata") or {},
@@ -165,7 +166,8 @@ def _summary(event: Event, fields: dict[str, Any]) -> str:
     return actions.render(action.template, values)
 
 
-def _label(party: dict[str, Any] | None) -> str | None:
+def label_of(party: Mapping[str, Any] | None) -> str | None:
+    """What an actor or a target is called; None where there is none."""
     if not party:
         return None
     if party.get("type") in ("system", "anonymous"):
