@@ -159,6 +159,7 @@ def export_evidence(
     since: Iterable[str] = (),
     sample: int = 25,
     seed: str = "1",
+    pdf: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> Iterator[bytes] | int:
     """
@@ -171,7 +172,7 @@ def export_evidence(
 
     ``chosen`` narrows the events, ``withheld`` names fields that are left out (actor, changes, context, metadata, on_behalf_of,
     targets): both are counted and proven to exist. ``since`` are signed notes that the receiver holds. A bundle's report has
-    ``sample`` events drawn by ``seed``. ``progress`` is called with (done, all) entries.
+    ``sample`` events drawn by ``seed``, and with ``pdf`` is there as PDF too. ``progress`` is called with (done, all) entries.
 
     Raises:
         MalformedError: Something that cannot be meant: another format, a naive time, an unknown field, a text file.
@@ -191,6 +192,7 @@ def export_evidence(
         since=texts_of(since, "since"),
         sample=sample,
         seed=seed,
+        pdf=pdf,
     )
     found = _export(order, progress=progress)
     if file is None:

@@ -46,7 +46,7 @@ right, or that an act was allowed. report.html is for reading: nothing in it is 
 
 
 def bundle(
-    content: Content, again: Walk, readable: Callable[[Mapping[str, str]], Mapping[str, str]]
+    content: Content, again: Walk, readable: Callable[[Mapping[str, str]], Iterable[tuple[str, bytes]]]
 ) -> Iterator[bytes]:
     """
     Blocks of the zip. ``again`` is a second walk over the same entries, of which the totals are; ``readable`` makes the files for
@@ -56,14 +56,14 @@ def bundle(
     digests: dict[str, str] = {}
     with zipfile.ZipFile(cast("IO[bytes]", sink), "w", zipfile.ZIP_DEFLATED) as archive:
         for name, pieces in _files(content, again):
-            yield from _member(archive, sink, digests, name, pieces)
-        for name, text in readable(dict(digests)).items():
-            yield from _member(archive, sink, digests, name, (text,))
+            yield from _member(archive, sink, digests, name, blocks(pieces))
+        for name, data in readable(dict(digests)):
+            yield from _member(archive, sink, digests, name, (data,))
         content.finish()
         totals = again.totals()
         value = {"files": digests, "manifest": content.manifest.as_json(), "totals": totals.as_json()}
         text = json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
-        yield from _member(archive, sink, digests, form.MANIFEST, (text,))
+        yield from _member(archive, sink, digests, form.MANIFEST, (text.encode(),))
     yield from sink.drained()
 
 
@@ -100,15 +100,15 @@ def _disclosures(walk: Walk) -> Iterator[str]:
 
 
 def _member(
-    archive: zipfile.ZipFile, sink: _Sink, digests: dict[str, str], name: str, pieces: Iterable[str]
+    archive: zipfile.ZipFile, sink: _Sink, digests: dict[str, str], name: str, content: Iterable[bytes]
 ) -> Iterator[bytes]:
-    """Write a file in pieces, and keep its digest."""
+    """Write a file block by block, and keep its digest."""
     digest = hashlib.sha256()
     # A fixed time: what a bundle holds decides its bytes.
     info = zipfile.ZipInfo(name)
     info.compress_type = zipfile.ZIP_DEFLATED
     with archive.open(info, "w", force_zip64=True) as file:
-        for block in blocks(pieces):
+        for block in content:
             digest.update(block)
             file.write(block)
             yield from sink.drained()

@@ -8,7 +8,7 @@ cut off is recognised.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
@@ -23,12 +23,16 @@ from auditkit_django.evidence.bundle import bundle
 from auditkit_django.evidence.layouts import LAYOUTS, Content, blocks
 from auditkit_django.evidence.listing import listing
 from auditkit_django.evidence.order import Export, Order, Progress
+from auditkit_django.evidence.report import render, render_pdf
+from auditkit_django.evidence.tally import Tally
+from auditkit_django.evidence.telling import facts_of
 from auditkit_django.evidence.walk import Walk
 from auditkit_django.exceptions import SealError, VerificationError
 from auditkit_django.ledger.disclosure import from_json, split
 from auditkit_django.ledger.entry import format_time
 from auditkit_django.ledger.entry import parse as parse_entry
 from auditkit_django.ledger.errors import AuditkitError
+from auditkit_django.ledger.evidence.bundle import REPORT, REPORT_PDF
 from auditkit_django.ledger.evidence.form import Control, Manifest, Proof
 from auditkit_django.ledger.evidence.rows import CELLS, opened
 from auditkit_django.ledger.licences import ERASED, PURGED, Licences
@@ -95,8 +99,16 @@ def _made(
     finish = partial(_check_unchanged, order.tenant, control_events, using=using)
     content = Content(manifest=manifest, proof=proof, controls=controls, walk=walk, finish=finish)
     if order.format == "bundle":
-        again = Walk(order=order, manifest=manifest, licences=licences, using=using)
-        counted, made = again, bundle(content, again, lambda _digests: {})
+        tally = Tally(sample=order.sample, seed=order.seed)
+        again = Walk(order=order, manifest=manifest, licences=licences, using=using, tally=tally)
+
+        def readable(digests: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
+            html = render(facts_of(log, checkpoint, manifest, again.totals(), tally, digests), tally)
+            yield REPORT, html.encode()
+            if order.pdf:
+                yield REPORT_PDF, render_pdf(html)
+
+        counted, made = again, bundle(content, again, readable)
     else:
         counted, made = (
             walk,

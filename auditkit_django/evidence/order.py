@@ -36,7 +36,7 @@ class Order:
     """
     One export. ``start`` (included) and ``end`` (not), both aware, are of when entries were appended; without proof, of when
     events occurred. ``chosen`` narrows the events, ``withheld`` are names of fields, ``since`` signed notes that the receiver
-    holds. ``sample`` events are drawn by ``seed`` for the report of a bundle.
+    holds. ``sample`` events are drawn by ``seed`` for the report of a bundle, which with ``pdf`` is there as PDF too.
 
     Raises:
         MalformedError: Something in it cannot be meant.
@@ -52,6 +52,7 @@ class Order:
     since: tuple[str, ...] = ()
     sample: int = 25
     seed: str = "1"
+    pdf: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -70,6 +71,8 @@ class Order:
                 raise MalformedError(f"{name}: got the naive {moment}, wanted a datetime with a time zone")
         if self.start is not None and self.end is not None and self.end < self.start:
             raise MalformedError(f"end: got {self.end}, which is before the start")
+        if self.pdf and self.format != "bundle":
+            raise MalformedError(f"pdf: got it for {self.format}, wanted a bundle, which has a report")
         if type(self.sample) is not int or not 0 <= self.sample <= MAX_SAMPLE:
             raise MalformedError(f"sample: got {self.sample!r:.20}, wanted 0 to {MAX_SAMPLE}")
         if not self.seed.isascii() or not self.seed.isprintable() or len(self.seed) > 64:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from auditkit_django.evidence.order import Order, Progress
+from auditkit_django.evidence.tally import Tally
 from auditkit_django.exceptions import MalformedError
 from auditkit_django.ledger.disclosure import from_json, split
 from auditkit_django.ledger.entry import Entry, leaf_hash, parse
@@ -42,6 +43,7 @@ class Walk:
     licences: Licences
     using: str
     progress: Progress | None = None
+    tally: Tally | None = None
     trailing: tuple[bytes, ...] = ()
     _events: int = 0
     _left_out: int = 0
@@ -92,6 +94,8 @@ class Walk:
         self._events += 1
         self._disclosed += bool(values)
         self._counts[entry.action, entry.time[:7]] += 1
+        if self.tally is not None:
+            self.tally.add(entry, values)
         if len(values) == len(entry.sd):
             return
         for name in entry.sd.keys() - values.keys():

@@ -45,11 +45,12 @@ RANGE: Final = "range.proof"
 NOTE: Final = "checkpoint.note"
 ROTATIONS: Final = "rotations.jsonl"
 REPORT: Final = "report.html"
+REPORT_PDF: Final = "report.pdf"
 INSTRUCTIONS: Final = "VERIFY.md"
 VERIFIER: Final = "verify.py"
 
 _REQUIRED: Final = (MANIFEST, ENTRIES, DISCLOSURES, CONTROL, RANGE, NOTE)
-_OPTIONAL: Final = frozenset({ROTATIONS, REPORT, INSTRUCTIONS, VERIFIER})
+_OPTIONAL: Final = frozenset({ROTATIONS, REPORT, REPORT_PDF, INSTRUCTIONS, VERIFIER})
 _CONSISTENCY: Final = re.compile(r"consistency/(0|[1-9][0-9]{0,18})\.txt", re.ASCII)
 _SEQ: Final = re.compile(r'"seq":(0|[1-9][0-9]{0,15}),"severity":"')
 
