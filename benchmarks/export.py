@@ -21,8 +21,8 @@ FORMS = ("jsonl", "json", "csv", "bundle")
 NOTE = (
     "One log of {events} events (the mix of the disk benchmark), exported with its proof into a file and verified, each time in a"
     " new process: the verifier's has no Django. Seconds from the first query to the last byte; memory is the peak of the whole"
-    " process. `reading` fetches the same rows and does nothing with them, `hashing` is SHA-256 over the same file: by them another"
-    " machine is compared. Median of {rounds} rounds."
+    " process. `reading` fetches the same rows and does nothing with them, `hashing` is SHA-256 over the same file: by them"
+    " another machine is compared. Median of {rounds} rounds."
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m audit
         keys = [parse_vkey(text) for text in options.key]
         since = [path.read_text() for path in options.since]
         with options.file.open("rb") as file:
-            report = verify_evidence(file, keys, since=since)
+            report = verify_evidence(file, keys, since=since, jobs=options.jobs)
     except (OSError, UnicodeDecodeError, MalformedError) as exc:
         print(f"INCOMPLETE: {exc}", file=sys.stderr)
         return 3
@@ -71,6 +72,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     verify.add_argument(
         "--since", action="append", default=[], type=Path, metavar="FILE", help="a signed note that you kept"
+    )
+    verify.add_argument(
+        "--jobs", type=int, default=min(os.cpu_count() or 1, 8), metavar="N", help="processes for a large jsonl"
     )
     verify.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import random
+import re
 import subprocess
 import sys
 import zipfile
@@ -321,6 +323,24 @@ def test_the_export_is_an_event() -> None:
         "filter": {"actor": "user:1"},
         "withheld": ["context"],
     }
+
+
+def test_the_report_is_in_it(tmp_path: Path) -> None:
+    grow(40)
+    with zipfile.ZipFile(io.BytesIO(bundle(sample=5, seed="q1"))) as archive:
+        html = archive.read("report.html").decode()
+        assert "report.pdf" not in archive.namelist()
+        # The file that verifies is in it too.
+        assert archive.read("verify.py").startswith(b"#!/usr/bin/env python3")
+    assert key().key_id.hex() in html
+    drawn = sorted(sorted(range(41), key=lambda seq: hashlib.sha256(f"q1:{seq}".encode()).hexdigest())[:5])
+    assert [int(seq) for seq in re.findall(r">#(\d+)<", html) if html.index(f">#{seq}<") > html.index("q1")][
+        :5
+    ] == drawn
+    data = bundle(pdf=True)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.read("report.pdf").startswith(b"%PDF-")
+    assert check(data).verdict == "VALID"
 
 
 def test_the_command_writes_a_file_that_is_whole_or_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
@@ -33,6 +33,7 @@ from auditkit_django.ledger.evidence.form import (
     parse_totals,
     strict_object,
 )
+from auditkit_django.ledger.evidence.pieces import Piece
 from auditkit_django.ledger.evidence.rows import Row
 from auditkit_django.ledger.range_proof import parse_range
 from auditkit_django.ledger.trust import Rotation
@@ -102,6 +103,12 @@ class Bundle:
     def controls(self) -> Iterator[Control]:
         for line in self._lines(CONTROL):
             yield parse_control(strict_object(line, ("d", "entry", "proof")))
+
+    def pieces(self, count: int) -> Sequence[Piece]:
+        return ()
+
+    def pass_over(self, pieces: Sequence[Piece]) -> None:
+        raise NotImplementedError("a bundle has no pieces")
 
     def rows(self) -> Iterator[Row]:
         skipped: tuple[bytes, ...] = ()
