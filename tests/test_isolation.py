@@ -64,7 +64,7 @@ def body(response: Any) -> str:
 
 
 @pytest.mark.parametrize("method", ["get", "post", "head", "put", "delete", "options"])
-@pytest.mark.parametrize("page", ["", "events/{event}/", "verify/", "checkpoint.txt", "export.csv"])
+@pytest.mark.parametrize("page", ["", "events/{event}/", "verify/", "checkpoint.txt", "export.csv", "evidence/"])
 def test_every_page_of_a_foreign_log_is_a_404(owner: Client, secret_event: UUID, page: str, method: str) -> None:
     response = getattr(owner, method)(f"/o/globex/audit/{page.format(event=secret_event)}")
     assert response.status_code == 404
@@ -223,15 +223,58 @@ def test_a_foreign_id_under_another_tenants_key_leads_nowhere(
     assert SECRET not in body(response)
 
 
+@pytest.mark.parametrize("action", ["export_as_csv", "export_with_proof"])
 @pytest.mark.parametrize("across", ["0", "1"])
 def test_the_csv_action_stays_within_the_tenant(
-    staff: Client, acme: Organization, secret_event: UUID, across: str
+    staff: Client,
+    acme: Organization,
+    secret_event: UUID,
+    across: str,
+    action: str,
+    tmp_path: Path,
+    settings: SettingsWrapper,
 ) -> None:
+    settings.AUDITKIT = {**settings.AUDITKIT, "SIGNER": SecretSigner(b"k" * 32), "SEAL_GUARD_DIR": str(tmp_path / "g")}
+    seal(str(acme.pk))
     response = staff.post(
         f"/admin/auditkit_django/event/?tenant__exact={acme.pk}",
-        {"action": "export_as_csv", "_selected_action": [str(secret_event)], "select_across": across},
+        {"action": action, "_selected_action": [str(secret_event)], "select_across": across},
     )
     assert SECRET not in body(response)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "listing"])
+def test_the_form_of_the_admin_exports_the_selected_log_alone(
+    staff: Client, acme: Organization, globex: Organization, tmp_path: Path, settings: SettingsWrapper, kind: str
+) -> None:
+    settings.AUDITKIT = {**settings.AUDITKIT, "SIGNER": SecretSigner(b"k" * 32), "SEAL_GUARD_DIR": str(tmp_path / "g")}
+    seal(str(acme.pk))
+    asked = {"action": "export_evidence", "ordered": "1", "kind": kind, "sample": "1", "tenant": str(globex.pk)}
+    log = Log.objects.get(tenant=str(acme.pk))
+    found = body(staff.post("/admin/auditkit_django/log/", {**asked, "_selected_action": log.pk}))
+    assert log.origin in found or kind == "listing"
+    assert "acme-own" in found
+    assert SECRET not in found
+    assert Log.objects.get(tenant=str(globex.pk)).origin not in found
+
+
+def test_the_form_of_the_trail_exports_ones_own_log_alone(
+    owner: Client,
+    acme: Organization,
+    globex: Organization,
+    secret_event: UUID,
+    tmp_path: Path,
+    settings: SettingsWrapper,
+) -> None:
+    settings.AUDITKIT = {**settings.AUDITKIT, "SIGNER": SecretSigner(b"k" * 32), "SEAL_GUARD_DIR": str(tmp_path / "g")}
+    for tenant in (acme, globex):
+        seal(str(tenant.pk))
+    asked = {"kind": "jsonl", "tenant": str(globex.pk), "org": "globex"}
+    found = body(owner.post(f"/o/acme/audit/evidence/?tenant={globex.pk}", asked, headers={"X-Tenant": str(globex.pk)}))
+    assert "acme-own" in found
+    for trace in (SECRET, str(secret_event), Log.objects.get(tenant=str(globex.pk)).origin):
+        assert trace not in found
+    assert owner.post("/o/globex/audit/evidence/", asked).status_code == 404
 
 
 def test_autocomplete_does_not_reach_events(staff: Client) -> None:

@@ -23,7 +23,7 @@ from auditkit_django.evidence.bundle import bundle
 from auditkit_django.evidence.layouts import LAYOUTS, Content, blocks
 from auditkit_django.evidence.listing import listing
 from auditkit_django.evidence.order import Export, Order, Progress
-from auditkit_django.evidence.report import render, render_pdf
+from auditkit_django.evidence.report import render, render_pdf, require_pdf
 from auditkit_django.evidence.tally import Tally
 from auditkit_django.evidence.telling import facts_of
 from auditkit_django.evidence.walk import Walk
@@ -54,12 +54,15 @@ def export(order: Order, *, progress: Progress | None = None, using: str = DEFAU
     The file that ``order`` asks for, of the tenant's newest log, up to its newest checkpoint; ``progress`` is told of entries.
 
     Raises:
+        ImproperlyConfigured: The library of a copy, or of a report as PDF, is not installed.
         UnknownTenantError: The tenant has no log.
         SealError: The log was never sealed, or not since values were erased or pruned.
         VerificationError: An entry is missing.
     """
     if not order.proof:
         return listing(order, using=using)
+    if order.pdf:
+        require_pdf()
     log, checkpoint = newest_sealed(order.tenant, using=using)
     first, last = _window(log, checkpoint, order.start, order.end, using=using)
     controls = _control_events(order.tenant, using=using)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import ImproperlyConfigured
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -12,8 +14,10 @@ from django.utils.functional import cached_property
 
 from auditkit_django import actions
 from auditkit_django.evidence.download import download
+from auditkit_django.evidence.forms import EvidenceForm
 from auditkit_django.evidence.order import Order
-from auditkit_django.exceptions import MalformedError, UnknownTenantError
+from auditkit_django.exceptions import AuditkitError, MalformedError, UnknownTenantError
+from auditkit_django.log.checkpoints import sealed_at
 from auditkit_django.log.verify import verify
 from auditkit_django.publishing.cosigned import cosigned_note
 from auditkit_django.query.filters import EventFilter
@@ -78,6 +82,7 @@ class EventList(_Page):
             "older_url": self._older_url(page),
             "newest_url": self.links.to("events", self.form.params()) if "cursor" in request.GET else "",
             "export_url": self.links.to("export", self.form.params(anchored=True)) if page is not None else "",
+            "evidence_url": self.links.to("evidence", self.form.params()) if page is not None else "",
             "verify_url": self.links.to("verify"),
             "checkpoint_url": self.links.to("checkpoint"),
             "integrity": integrity_of(log_state(self.tenant)),
@@ -186,6 +191,45 @@ class EventExport(_Page):
         if chosen is None:
             return redirect(self.links.to("events", self.form.params()))
         return download(request, Order(tenant=self.tenant, format="csv", proof=False, chosen=chosen))
+
+
+class EvidenceExport(_Page):
+    """What is to be exported, and, asked by POST, the export: with its proof, or as a copy for reading."""
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        shown = {name: self.form.params().get(name, "") for name in ("start", "end")}
+        return self._asked(EvidenceForm(initial=shown))
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        asked = EvidenceForm(request.POST)
+        chosen = self.chosen()
+        if chosen is None:
+            return redirect(self.links.to("events", self.form.params()))
+        # Days are asked for here, and mean when events were entered in the log: those of the list do not narrow it further.
+        narrowed = replace(chosen, start=None, end=None)
+        order = asked.order(self.tenant, narrowed) if asked.is_valid() else None
+        if order is not None:
+            try:
+                return download(request, order)
+            except (AuditkitError, ImproperlyConfigured) as exc:
+                asked.add_error(None, visible(exc))
+        return self._asked(asked, status=400)
+
+    def _asked(self, asked: EvidenceForm, *, status: int = 200) -> HttpResponse:
+        params = {name: value for name, value in self.form.params().items() if name not in ("start", "end", "period")}
+        checkpoint = newest_checkpoint(self.tenant)
+        context = {
+            "form": asked,
+            "days": [asked["start"], asked["end"]],
+            "chips": [
+                {"label": self.form.fields[name].label, "value": visible(value)} for name, value in params.items()
+            ],
+            "checkpoint": checkpoint,
+            "sealed_at": sealed_at(checkpoint) if checkpoint is not None else None,
+            "export_url": self.links.to("evidence", params),
+            "back_url": self.links.to("events", self.form.params()),
+        }
+        return self.page("evidence.html", context, status=status)
 
 
 class NewestCheckpoint(_Page):

@@ -343,6 +343,13 @@ def test_the_report_is_in_it(tmp_path: Path) -> None:
     assert check(data).verdict == "VALID"
 
 
+def test_a_host_without_templates_gets_the_report_too(settings: SettingsWrapper) -> None:
+    grow(3)
+    settings.TEMPLATES = []
+    with zipfile.ZipFile(io.BytesIO(bundle())) as archive:
+        assert "Audit log evidence" in archive.read("report.html").decode()
+
+
 def test_the_command_writes_a_file_that_is_whole_or_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for days in (30, 20, 10):
         grow(5, days_ago=days)
