@@ -21,20 +21,30 @@ _HEAD: Final = '''#!/usr/bin/env python3
 """
 Verify evidence of an audit log: auditkit-django {version}, as one file.
 
-    python verify.py FILE --key "VERIFIER KEY" [--since NOTE] [--json]
+    python -I verify.py FILE --key "VERIFIER KEY" [--since NOTE] [--json]
 
 FILE is a bundle (zip), csv, json or jsonl. The verifier key is one line that the operator of the log gave you earlier, by another
 way than FILE. Take this file, too, from somewhere else than what it is to verify: whoever makes evidence could make a verifier
 to go with it. Exit codes: 0 VALID, 1 VALID_WITH_GAPS, 2 INVALID, 3 INCOMPLETE.
 
 It needs Python 3.11 or newer and its standard library. Where the package `cryptography` is installed it checks the signatures,
-else this file does. Below are the modules that verification is made of, word for word; the format that they read is documented in
-docs/evidence.md of the project.
+else this file does. Nothing is imported from the folder of this file, and nothing of an auditkit-django that is installed. It is
+to be run, and not to be imported by other programs. Below are the modules that verification is made of, word for word; the format
+that they read is documented in docs/evidence.md of the project.
 """
+
+import sys
+
+if sys.version_info < (3, 11):
+    sys.exit("Python 3.11 or newer is needed, this is " + sys.version.partition(" ")[0])
+if __name__ == "__main__" and not sys.flags.safe_path:
+    # The folder of this file, where evidence may lie: a `cryptography` beside it would find every signature good.
+    del sys.path[0]
+if getattr(sys.modules.get("auditkit_django"), "__file__", None):
+    raise ImportError("auditkit_django is imported already: the verifier is to be run in a process of its own")
 
 import importlib.abc
 import importlib.util
-import sys
 
 SOURCES = {{}}
 '''
@@ -42,12 +52,14 @@ SOURCES = {{}}
 _TAIL: Final = r'''
 
 class _Sources(importlib.abc.InspectLoader, importlib.abc.MetaPathFinder):
-    """Imports the modules above, and no others of their names."""
+    """Imports the modules above, and no others of that package."""
 
     def find_spec(self, name, path=None, target=None):
-        if name not in SOURCES:
-            return None
-        return importlib.util.spec_from_loader(name, self, is_package=self.is_package(name))
+        if name in SOURCES:
+            return importlib.util.spec_from_loader(name, self, is_package=self.is_package(name))
+        if name.partition(".")[0] == "auditkit_django":
+            raise ModuleNotFoundError(f"{name} is not in the verifier", name=name)
+        return None
 
     def is_package(self, name):
         return SOURCES[name][0].endswith("__init__.py")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -32,11 +35,11 @@ def sources_in(data: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-def run(*command: object) -> subprocess.CompletedProcess[str]:
+def run(*command: object, cwd: Path = Path("/")) -> subprocess.CompletedProcess[str]:
     """In another folder, without site packages and with nothing of ours on the path."""
     environment = {"PATH": os.environ["PATH"]}
     words = [str(word) for word in command]
-    return subprocess.run(words, capture_output=True, text=True, cwd="/", env=environment, check=False)
+    return subprocess.run(words, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
 
 
 @pytest.fixture
@@ -90,6 +93,62 @@ def test_its_own_modules_are_run_and_their_lines_are_shown(tmp_path: Path) -> No
     done = run(sys.executable, path, "x", "--key", "y")
     assert "RuntimeError: ours" in done.stderr
     assert "raise RuntimeError('ours'); options" in done.stderr.partition("RuntimeError: ours")[0]
+
+
+def with_a_forged_signature(path: Path) -> Path:
+    """The plain bundle with another signature, and with digests that fit."""
+    with zipfile.ZipFile(GOLDEN / "1" / "plain.bundle.zip") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for name in ("range.proof", "checkpoint.note"):
+        forged = re.sub(rb"(\n\xe2\x80\x94 \S+ [A-Za-z0-9+/]{40})....", rb"\1AAAA", members[name])
+        assert forged != members[name]
+        members[name] = forged
+    manifest = json.loads(members.pop("manifest.json"))
+    manifest["files"] = {name: hashlib.sha256(content).hexdigest() for name, content in members.items()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {**members, "manifest.json": json.dumps(manifest).encode()}.items():
+            archive.writestr(name, content)
+    return path
+
+
+def believe_everything(folder: Path) -> None:
+    """Put a ``cryptography`` there under which every signature holds, and a ``zipfile`` that cannot be imported."""
+    inner = folder / "cryptography" / "hazmat" / "primitives" / "asymmetric"
+    inner.mkdir(parents=True)
+    (folder / "cryptography" / "exceptions.py").write_text("class InvalidSignature(Exception): pass\n")
+    (inner / "ed25519.py").write_text(
+        "class Ed25519PublicKey:\n"
+        "    from_public_bytes = classmethod(lambda cls, public: cls())\n"
+        "    verify = lambda self, signature, message: None\n"
+    )
+    for parent in (inner, *inner.parents[:3]):
+        (parent / "__init__.py").touch()
+    (folder / "zipfile.py").write_text("raise RuntimeError('theirs')\n")
+
+
+@pytest.mark.processes
+def test_what_lies_beside_it_or_where_it_is_run_is_not_imported(verifier: Path, tmp_path: Path) -> None:
+    forged = with_a_forged_signature(tmp_path / "forged.zip")
+    believe_everything(tmp_path)
+    for way in ((verifier,), ("-m", "verify")):
+        done = run(sys.executable, "-S", *way, forged, "--key", key_of_plain(), cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (2, "")
+        assert "note.signature" in done.stdout
+
+
+@pytest.mark.processes
+def test_it_is_not_imported_where_the_package_is_in_use(verifier: Path) -> None:
+    code = "import sys; sys.path[:0] = sys.argv[1:]; import auditkit_django, verify"
+    done = run(sys.executable, "-I", "-c", code, ROOT, verifier.parent)
+    assert "ImportError: auditkit_django is imported already" in done.stderr
+
+
+@pytest.mark.processes
+def test_a_module_that_is_not_in_it_is_not_looked_for_elsewhere(verifier: Path) -> None:
+    """Half of it would be of another version."""
+    code = "import sys; sys.path[:0] = sys.argv[1:]; import verify, auditkit_django.ledger.tiles"
+    done = run(sys.executable, "-I", "-c", code, ROOT, verifier.parent)
+    assert "ModuleNotFoundError: auditkit_django.ledger.tiles is not in the verifier" in done.stderr
 
 
 @pytest.mark.processes
