@@ -325,6 +325,48 @@ def test_the_export_is_an_event() -> None:
     }
 
 
+def test_a_command_that_is_cancelled_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grow(30)
+
+    def interrupted(*_arguments: Any, **_given: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("auditkit_django.evidence.walk.parse", interrupted)
+    path = tmp_path / "q1.zip"
+    with pytest.raises(CommandError, match="cancelled") as caught:
+        call_command("auditkit_export", "--tenant", "acme", "--format", "bundle", str(path))
+    assert caught.value.returncode == 130
+    assert [one.name for one in tmp_path.iterdir() if one.is_file()] == []
+
+
+def test_the_command_filters_and_writes_every_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grow(30)
+    common = ["auditkit_export", "--tenant", "acme", "--filter", "actor=user:3", "--filter", "action=member.*"]
+    for form in ("bundle", "csv", "json", "jsonl"):
+        call_command(*common, "--format", form, str(tmp_path / form))
+        report = check((tmp_path / form).read_bytes())
+        assert report.findings == ()
+        assert report.totals is not None
+        assert (report.totals.events, report.totals.left_out) == (3, 28)
+        assert "3 events, 28 left out" in capsys.readouterr().out
+    for form in ("xlsx", "parquet", "jsonl"):
+        call_command(*common, "--format", form, "--no-proof", str(tmp_path / f"copy.{form}"))
+        assert "3 events, without proof" in capsys.readouterr().out
+    for wrong in (["--filter", "colour=red"], ["--filter", "actor"], ["--filter", "actor=1"], ["--pdf"]):
+        with pytest.raises(CommandError, match="--filter: got|pdf: got"):
+            call_command(*common, "--format", "jsonl", *wrong, str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_progress_is_told(tmp_path: Path) -> None:
+    grow(30)
+    told: list[tuple[int, int]] = []
+    blocks = export(Order(tenant="acme", format="jsonl"), progress=lambda done, size: told.append((done, size))).blocks
+    assert told == []
+    assert check(b"".join(blocks)).verdict == "VALID"
+    assert told == [(31, 31)]
+
+
 def test_the_report_is_in_it(tmp_path: Path) -> None:
     grow(40)
     with zipfile.ZipFile(io.BytesIO(bundle(sample=5, seed="q1"))) as archive:
