@@ -27,7 +27,7 @@ _INSTRUCTIONS: Final = """# How to verify this bundle
 
 With Python, and nothing else installed:
 
-    python verify.py BUNDLE.zip --key "VERIFIER KEY"
+    python -I verify.py BUNDLE.zip --key "VERIFIER KEY"
 
 Take verify.py from somewhere else than this bundle: the package `auditkit-verify`, or an earlier copy. A verifier that comes
 along with what it is to verify may be made to fit it. With the package `auditkit-django` (Django is not needed) it is

@@ -18,6 +18,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from auditkit_django import auditlog
+from auditkit_django.evidence.export import export
+from auditkit_django.evidence.order import Order
 from auditkit_django.exceptions import MalformedError, SealError, UnknownTenantError
 from auditkit_django.ledger.note import format_vkey
 from auditkit_django.log.append import append_all
