@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Literal
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
+from django.db.models import Model
 
 from auditkit_django.drafts import Actor, Change, Outcome, Severity, Target
 from auditkit_django.evidence.export import export as _export
@@ -29,7 +30,7 @@ from auditkit_django.log.verify import verify as _verify
 from auditkit_django.query.filters import EventFilter
 from auditkit_django.query.pages import ListedEvent, Page, page_of
 from auditkit_django.recording.batch import Batch
-from auditkit_django.recording.coercion import subjects_of, texts_of
+from auditkit_django.recording.coercion import name_of, subjects_of, texts_of
 from auditkit_django.recording.context import Context, current_actor
 from auditkit_django.recording.context import context as _context
 from auditkit_django.recording.record import record
@@ -193,6 +194,7 @@ def export_evidence(
         sample=sample,
         seed=seed,
         pdf=pdf,
+        name=(name_of(tenant) or "") if isinstance(tenant, Model) else "",
     )
     found = _export(order, progress=progress)
     if file is None:

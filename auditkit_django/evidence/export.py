@@ -99,7 +99,7 @@ def _made(
         walk = Walk(order=order, manifest=manifest, licences=licences, using=using, tally=tally)
 
         def readable(digests: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
-            html = render(facts_of(log, checkpoint, manifest, walk.totals(), tally, digests), tally)
+            html = render(facts_of(log, checkpoint, manifest, walk.totals(), tally, digests, name=order.name), tally)
             yield REPORT, html.encode()
             if order.pdf:
                 yield REPORT_PDF, render_pdf(html)

@@ -78,7 +78,7 @@ class EvidenceForm(forms.Form):
             self.add_error("note", _("A format without proof cannot lead on from a checkpoint."))
         return cleaned
 
-    def order(self, tenant: str, chosen: EventFilter) -> Order | None:
+    def order(self, tenant: str, chosen: EventFilter, *, name: str = "") -> Order | None:
         """The export that a valid form asks for; None, with a message beside the field, where it cannot be meant."""
         cleaned = self.cleaned_data
         form, proof, _label = KINDS[cleaned["kind"]]
@@ -94,6 +94,7 @@ class EvidenceForm(forms.Form):
                 chosen=chosen,
                 withheld=tuple(cleaned["withheld"]),
                 since=(note.rstrip("\n") + "\n",) if note else (),
+                name=name,
                 **self.further(),
             )
         except MalformedError as exc:

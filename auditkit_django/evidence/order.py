@@ -36,7 +36,10 @@ class Order:
     """
     One export. ``start`` (included) and ``end`` (not), both aware, are of when entries were appended; without proof, of when
     events occurred. ``chosen`` narrows the events, ``withheld`` are names of fields, ``since`` signed notes that the receiver
-    holds. ``sample`` events are drawn by ``seed`` for the report of a bundle, which with ``pdf`` is there as PDF too.
+    holds.
+
+    Of the report of a bundle: ``sample`` events are drawn by ``seed``, with ``pdf`` it is there as PDF too, and ``name`` is what it
+    calls the organization (its key, where there is none).
 
     Raises:
         MalformedError: Something in it cannot be meant.
@@ -53,6 +56,7 @@ class Order:
     sample: int = 25
     seed: str = "1"
     pdf: bool = False
+    name: str = ""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:

@@ -21,13 +21,20 @@ _GENERATIONS: Final = 100
 
 
 def facts_of(
-    log: Log, checkpoint: Checkpoint, manifest: Manifest, totals: Totals, tally: Tally, files: Mapping[str, str]
+    log: Log,
+    checkpoint: Checkpoint,
+    manifest: Manifest,
+    totals: Totals,
+    tally: Tally,
+    files: Mapping[str, str],
+    *,
+    name: str,
 ) -> Facts:
     """The facts of one export; ``files`` are those that were written so far, with their digests."""
     days = sorted(day for day, _outcome in tally.by_day_outcome)
     return Facts(
         tenant=manifest.tenant,
-        tenant_label=manifest.tenant,
+        tenant_label=name or manifest.tenant,
         origin=manifest.origin,
         epoch=manifest.epoch,
         start=manifest.start,

@@ -207,7 +207,7 @@ class EvidenceExport(_Page):
             return redirect(self.links.to("events", self.form.params()))
         # Days are asked for here, and mean when events were entered in the log: those of the list do not narrow it further.
         narrowed = replace(chosen, start=None, end=None)
-        order = asked.order(self.tenant, narrowed) if asked.is_valid() else None
+        order = asked.order(self.tenant, narrowed, name=self.tenant_name) if asked.is_valid() else None
         if order is not None:
             try:
                 return download(request, order)

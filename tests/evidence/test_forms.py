@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import zipfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -214,8 +216,12 @@ def test_selected_events_are_exported_with_their_proof(admin: Client, sealed: Or
 def test_a_customer_exports_what_verifies(owner: Client, sealed: Organization, kind: str) -> None:
     page = owner.get(PAGE).content.decode()
     assert "7 entries that were sealed" in page
-    found = verified(content(owner.post(PAGE, {**PLAIN, "kind": kind})), sealed)
+    data = content(owner.post(PAGE, {**PLAIN, "kind": kind}))
+    found = verified(data, sealed)
     assert found.verdict == "VALID"
+    if kind == "bundle":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            assert "Acme" in re.sub(r"<title>.*?</title>", "", archive.read("report.html").decode(), flags=re.DOTALL)
     [event] = exports(sealed)
     assert event.actor["name"] == "Ada Lovelace"
 
