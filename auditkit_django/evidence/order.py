@@ -38,8 +38,8 @@ class Order:
     events occurred. ``chosen`` narrows the events, ``withheld`` are names of fields, ``since`` signed notes that the receiver
     holds.
 
-    Of the report of a bundle: ``sample`` events are drawn by ``seed``, with ``pdf`` it is there as PDF too, and ``name`` is what it
-    calls the organization (its key, where there is none).
+    Of the report of a bundle: ``sample`` events are drawn by ``seed``, with ``pdf`` it is there as PDF too, and ``name`` is what
+    it calls the organization (its key, where there is none).
 
     Raises:
         MalformedError: Something in it cannot be meant.
