@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import random
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -76,9 +78,41 @@ def test_events_that_are_dropped_or_moved_where_pieces_meet_are_found(tmp_path: 
         assert {one.code for one in together.findings} & {"entry.seq", "range.root"}
 
 
-def test_a_file_that_is_no_file_or_small_is_walked_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import io
+@pytest.mark.parametrize(
+    "error", [OSError("no semaphores"), ImportError("no _multiprocessing"), BrokenProcessPool("killed")]
+)
+def test_a_machine_without_further_processes_verifies_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    grow(120)
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(evidence("jsonl"))
+    alone = found(path, 1)
 
+    def refused(**_given: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pieces, "ProcessPoolExecutor", refused)
+    assert found(path, 3) == alone
+    assert alone.verdict == "VALID"
+
+
+def test_a_file_that_cannot_be_read_is_not_called_wrong(tmp_path: Path) -> None:
+    grow(5)
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(evidence("jsonl"))
+
+    class Failing(io.FileIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 3000:
+                raise OSError(5, "Input/output error")
+            return super().readline(size)
+
+    with Failing(path) as file:
+        assert verify_evidence(file, [key()]).verdict == "INCOMPLETE"  # type: ignore[arg-type]
+
+
+def test_a_file_that_is_no_file_or_small_is_walked_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pieces.cut(io.BytesIO(b"x\n" * 100_000), 0, 3) == []
     monkeypatch.setattr(pieces, "MIN_PIECE", 1 << 24)
     path = tmp_path / "small"

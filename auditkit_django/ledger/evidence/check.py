@@ -73,7 +73,9 @@ def verify_evidence(
         pass
     except CutError as exc:
         check.find("file.cut", str(exc))
-    except (zipfile.BadZipFile, zlib.error, AuditkitError, OSError, EOFError, RuntimeError, ValueError) as exc:
+    except OSError as exc:
+        check.find("file.cut", f"could not be read: {exc}")
+    except (zipfile.BadZipFile, zlib.error, AuditkitError, EOFError, RuntimeError, ValueError) as exc:
         check.find("file.malformed", excerpt(exc))
     return check.report()
 

@@ -9,7 +9,7 @@ a piece that the walk through all of them would not have found.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -69,7 +69,8 @@ def _last_line(file: IO[bytes]) -> int:
 
 def take_pieces(walk: Walk, pieces: Sequence[Piece]) -> bool:
     """
-    Walk over all ``pieces``, which follow on each other; False, and nothing done, where one does not begin with an event.
+    Walk over all ``pieces``, which follow on each other; False, and nothing done, where one does not begin with an event, or no
+    further processes can be had.
 
     Raises:
         MalformedError: Another line is none.
@@ -79,14 +80,20 @@ def take_pieces(walk: Walk, pieces: Sequence[Piece]) -> bool:
         afters = [_after(walk, row) for row, _start in firsts]
     except MalformedError:
         return False
-    with ProcessPoolExecutor(max_workers=len(pieces), mp_context=get_context("spawn")) as pool:
-        rests = [
-            pool.submit(_walked, after, replace(piece, start=start))
-            for after, piece, (_row, start) in zip(afters, pieces, firsts, strict=True)
-        ]
-        for (row, _start), rest in zip(firsts, rests, strict=True):
-            walk.take(row)
-            walk.absorb(rest.result())
+    try:
+        with ProcessPoolExecutor(max_workers=len(pieces), mp_context=get_context("spawn")) as pool:
+            rests = pool.map(
+                _walked,
+                afters,
+                [replace(piece, start=start) for piece, (_row, start) in zip(pieces, firsts, strict=True)],
+            )
+            ended = list(rests)
+    except (BrokenExecutor, ImportError, NotImplementedError, OSError):
+        # A machine that lets no further process run (no semaphores, no memory) says nothing about the file.
+        return False
+    for (row, _start), rest in zip(firsts, ended, strict=True):
+        walk.take(row)
+        walk.absorb(rest)
     return True
 
 
