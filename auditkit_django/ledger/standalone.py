@@ -45,6 +45,7 @@ if getattr(sys.modules.get("auditkit_django"), "__file__", None):
 
 import importlib.abc
 import importlib.util
+import os
 
 SOURCES = {{}}
 '''
@@ -80,6 +81,8 @@ def main():
     """Verify what the arguments name; the exit code."""
     from auditkit_django.ledger.__main__ import main as run
 
+    # For processes that this one starts: they would look for modules where this is run.
+    os.environ["PYTHONSAFEPATH"] = "1"
     arguments = sys.argv[1:]
     return run(arguments if arguments[:1] == ["verify"] else ["verify", *arguments], prog="verify.py")
 

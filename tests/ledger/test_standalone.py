@@ -151,6 +151,37 @@ def test_a_module_that_is_not_in_it_is_not_looked_for_elsewhere(verifier: Path) 
     assert "ModuleNotFoundError: auditkit_django.ledger.tiles is not in the verifier" in done.stderr
 
 
+def in_small_pieces(path: Path) -> Path:
+    """The file with pieces so small that several processes walk them, each of which says so on stderr."""
+    data = text("0.0.0")
+    for old, new in {
+        "MIN_PIECE: Final = 16 * 1024 * 1024\n": "MIN_PIECE: Final = 1000\n",
+        "    at = piece.start\n": "    import sys; print('walked', file=sys.stderr); at = piece.start\n",
+    }.items():
+        assert data.count(old) == 1
+        data = data.replace(old, new)
+    path.write_text(data)
+    return path
+
+
+@pytest.mark.processes
+def test_processes_that_it_starts_have_its_modules_too(tmp_path: Path) -> None:
+    several = in_small_pieces(tmp_path / "verify.py")
+    path = GOLDEN / "1" / "plain.jsonl"
+    done = run(sys.executable, "-I", "-S", several, path, "--key", key_of_plain(), "--jobs", "3")
+    assert (done.returncode, done.stderr) == (0, "walked\n" * 3)
+    assert done.stdout.startswith("VALID\n")
+
+
+@pytest.mark.processes
+def test_processes_that_it_starts_do_not_import_what_lies_where_it_is_run(tmp_path: Path) -> None:
+    several = in_small_pieces(tmp_path / "verify.py")
+    (tmp_path / "multiprocessing.py").write_text("raise RuntimeError('theirs')\n")
+    path = GOLDEN / "1" / "plain.jsonl"
+    done = run(sys.executable, "-S", several, path, "--key", key_of_plain(), "--jobs", "3", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "walked\n" * 3)
+
+
 @pytest.mark.processes
 def test_the_wheel_is_one_module_and_a_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
