@@ -25,6 +25,11 @@ class MakesTheModule(BuildHookInterface):  # type: ignore[type-arg]
         assert spec.loader is not None
         standalone = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(standalone)
-        module = Path(tempfile.mkdtemp()) / "auditkit_verify.py"
-        module.write_text(standalone.text(self.metadata.version), encoding="utf-8")
+        self._folder = tempfile.TemporaryDirectory()
+        module = Path(self._folder.name) / "auditkit_verify.py"
+        module.write_bytes(standalone.text().encode())
         build_data["force_include"][str(module)] = "auditkit_verify.py"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Drop what the wheel has by now."""
+        self._folder.cleanup()
