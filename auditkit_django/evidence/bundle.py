@@ -12,7 +12,6 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.metadata import version
 from typing import IO, Any, Final, cast
 
 from auditkit_django.evidence.layouts import Content, blocks
@@ -32,7 +31,7 @@ With Python, and nothing else installed:
 Take verify.py from somewhere else than this bundle: the package `auditkit-verify`, or an earlier copy. A verifier that comes
 along with what it is to verify may be made to fit it. With the package `auditkit-django` (Django is not needed) it is
 
-    python -m auditkit_django.ledger verify BUNDLE.zip --key "VERIFIER KEY"
+    python -I -m auditkit_django.ledger verify BUNDLE.zip --key "VERIFIER KEY"
 
 The verifier key is one line that the operator of the log gave you earlier, by another way than this bundle. A key that comes
 along with what it is to prove proves nothing. A signed note that you kept of this log is given as `--since FILE`.
@@ -80,7 +79,7 @@ def _files(content: Content, again: Walk) -> Iterator[tuple[str, Iterable[str]]]
     if proof.rotations:
         yield form.ROTATIONS, (encode_value(rotation_as_json(one)) + "\n" for one in proof.rotations)
     yield form.INSTRUCTIONS, (_INSTRUCTIONS,)
-    yield form.VERIFIER, (standalone.text(version("auditkit-django")),)
+    yield form.VERIFIER, (standalone.text(),)
 
 
 def _entries(walk: Walk) -> Iterator[str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
-from importlib.metadata import version
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS
@@ -40,6 +39,7 @@ from auditkit_django.ledger.evidence.form import Manifest, Proof
 from auditkit_django.ledger.evidence.rows import CELLS
 from auditkit_django.ledger.note import parse as parse_note
 from auditkit_django.ledger.range_proof import ProvenRange
+from auditkit_django.ledger.standalone import package_version
 from auditkit_django.log import prove
 from auditkit_django.log.checkpoints import newest_sealed
 from auditkit_django.log.places import first_seq_from
@@ -140,7 +140,7 @@ def _manifest(
         exported_at=format_time(timezone.now()),
         exported_by=f"{actor.type}:{actor.id}" if actor.id is not None else actor.type,
         export_event=str(export_event or ""),
-        software=f"auditkit-django {version('auditkit-django')}",
+        software=f"auditkit-django {package_version()}",
         signed_by=tuple(f"{one.name}+{one.key_id.hex()}" for one in signatures),
         cells=CELLS if order.format == "csv" else None,
         actions=tuple(sorted(action.name for action in actions.all_actions())),

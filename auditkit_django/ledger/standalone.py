@@ -124,13 +124,13 @@ def text(version: str | None = None) -> str:
     Raises:
         ValueError: A module cannot go in: it is not of the ledger, takes a name of the package itself, or has ''' in it.
     """
-    found = _HEAD.format(version=version or _version()) + _module(_ROOT, f"{_ROOT}/__init__.py", "", after=0)
+    found = _HEAD.format(version=version or package_version()) + _module(_ROOT, f"{_ROOT}/__init__.py", "", after=0)
     for name in sorted(_needed(_MAIN)):
         found += _module(name, *_source(name), after=found.count("\n"))
     return found + _TAIL
 
 
-def _version() -> str:
+def package_version() -> str:
     """That of the sources, read from them: another may be installed, and imported."""
     for node in ast.parse(_package().joinpath("__init__.py").read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__version__":
