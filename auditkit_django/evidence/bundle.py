@@ -94,8 +94,7 @@ def _entries(walk: Walk) -> Iterator[str]:
 def _disclosures(walk: Walk) -> Iterator[str]:
     for shown in walk.shown():
         if shown.disclosures:
-            listed = '","'.join(shown.disclosures)
-            yield f'{{"d":["{listed}"],"seq":{shown.entry.seq}}}\n'
+            yield form.disclosed_line(shown.disclosures, shown.entry.seq) + "\n"
 
 
 def _member(

@@ -103,7 +103,7 @@ class Walk:
                 self._withheld += 1
             elif self.licences.is_erased(entry.seq, name):
                 self._erased += 1
-            elif self.licences.is_purged(entry.seq, entry.category, entry.action):
+            elif not values and self.licences.is_purged(entry.seq, entry.category, entry.action):
                 self._purged += 1
 
     def _chunks(self) -> Iterator[list[DisclosedEntry]]:

@@ -25,6 +25,7 @@ from auditkit_django.ledger.evidence.form import (
     Totals,
     decode_hashes,
     decoded,
+    encode_hashes,
     members,
     parse_control,
     parse_manifest,
@@ -64,6 +65,12 @@ _PIECE: Final = 1024 * 1024
 def skipped_line(hashes: Iterable[str]) -> str:
     """A line of ``entries.jsonl`` that stands for entries that are left out; ``hashes`` in base64."""
     return json.dumps({"skipped": list(hashes)}, separators=(",", ":"))
+
+
+def disclosed_line(disclosures: Sequence[str], seq: int) -> str:
+    """A line of ``disclosures.jsonl``."""
+    listed = '","'.join(disclosures)
+    return f'{{"d":["{listed}"],"seq":{seq}}}'
 
 
 def consistency_name(size: int) -> str:
@@ -119,6 +126,8 @@ class Bundle:
                 if skipped:
                     raise MalformedError(f"{ENTRIES}: got two lines of skipped hashes, one after the other")
                 skipped = decode_hashes(_texts(strict_object(line, ("skipped",))["skipped"]))
+                if line != skipped_line(encode_hashes(skipped)) or not skipped:
+                    raise MalformedError(f"{ENTRIES}: got {excerpt(line)}, wanted hashes without white space")
                 continue
             match = _SEQ.search(line)
             is_disclosed = match is not None and int(match[1]) == seq
@@ -161,7 +170,10 @@ class Bundle:
             value = members(strict_object(line, ("d", "seq")), ("d", "seq"))
             if type(value["seq"]) is not int or value["seq"] < 0:
                 raise MalformedError(f"{DISCLOSURES}: got the seq {excerpt(value['seq'])}, wanted a place")
-            yield value["seq"], tuple(_texts(value["d"]))
+            given = tuple(_texts(value["d"]))
+            if line != disclosed_line(given, value["seq"]):
+                raise MalformedError(f"{DISCLOSURES}: got {excerpt(line)}, wanted disclosures without white space")
+            yield value["seq"], given
 
     def _small(self, name: str) -> str:
         with self.archive.open(name) as file:
@@ -209,6 +221,8 @@ def _members(archive: zipfile.ZipFile) -> set[str]:
         raise MalformedError(
             f"bundle: got {len(infos)} files of {len(names)} names, wanted at most {_MAX_MEMBERS}, each once"
         )
+    if archive.comment or any(info.comment for info in infos):
+        raise MalformedError("bundle: got a comment in the zip, wanted none")
     for info in infos:
         name = info.filename
         if name not in _REQUIRED and name not in _OPTIONAL and not _CONSISTENCY.fullmatch(name):

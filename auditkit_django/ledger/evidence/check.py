@@ -96,6 +96,7 @@ class _Check:
     checkpoint: Checkpoint | None = None
     totals: Totals | None = None
     licences: Licences = field(default_factory=Licences)
+    controls: list[int] = field(default_factory=list)
 
     def find(self, code: str, message: str, seq: int | None = None) -> None:
         if len(self.findings) < MAX_FINDINGS:
@@ -153,8 +154,14 @@ class _Check:
         entry = parse(body)
         if proof.note != proven.note or proof.index != entry.seq or entry.action not in (ERASED, PURGED):
             raise VerificationError("it is proven to another place or under another checkpoint, or is neither of both")
+        if self.controls and entry.seq <= self.controls[-1]:
+            raise VerificationError("it is there twice, or not in order of seq")
         verify_inclusion(leaf_hash(body), proof.index, checkpoint.size, proof.hashes, checkpoint.root)
-        metadata = decode(opened(control.d, entry.sd).get("metadata", "null"))
+        values = opened(control.d, entry.sd)
+        if values.keys() - {"metadata"}:
+            raise VerificationError("it discloses something else than its metadata")
+        self.controls.append(entry.seq)
+        metadata = decode(values.get("metadata", "null"))
         if isinstance(metadata, dict):
             self.licences.take(metadata, action=entry.action, epoch=manifest.epoch, seq=entry.seq)
 
@@ -166,6 +173,8 @@ class _Check:
             format=source.format,
             tree=self._left(proven),
             seen=self.seen,
+            controls=frozenset(self.controls),
+            withheld_names=frozenset(manifest.withheld),
             findings=self.findings,
             at=manifest.start,
             prev=ZERO_HASH if manifest.start == 0 else None,
@@ -199,6 +208,9 @@ class _Check:
         self.findings += walk.check_edges()
         if walk.left_out and not manifest.filter:
             self.find("manifest.claim", f"{walk.left_out} entries are left out, and the manifest names no filter")
+        if manifest.start and manifest.start == self.licences.start():
+            message = f"the entries before #{manifest.start} were pruned"
+            self.gaps.append(Found(code="check.pruned", message=message))
         for code, count, what in (
             ("check.left_out", walk.left_out, "entries are left out"),
             ("check.withheld", walk.withheld, "values are withheld"),

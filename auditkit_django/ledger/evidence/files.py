@@ -34,6 +34,7 @@ from auditkit_django.ledger.evidence.rows import (
     EVIDENCE_COLUMNS,
     Row,
     cells_line,
+    document_line,
     restored,
     split_csv_cells,
     split_json_line,
@@ -194,8 +195,8 @@ def open_text(file: IO[bytes]) -> Documents:
         raise CutError("got an empty file")
     if first.startswith(b'"'):
         return Table(file)
-    if first.startswith((b'{"seq":', b"\xef\xbb\xbf")):
-        raise CutError("got events without their proof: a listing, or a copy that was saved again")
+    if first.startswith(b'{"seq":'):
+        raise CutError("got events without their proof: a listing")
     if not first.startswith(b'{"manifest":'):
         raise MalformedError(f"got {excerpt(first)}, wanted evidence: a bundle (zip), csv, json or jsonl")
     if first.endswith(b"},\n"):
@@ -213,6 +214,8 @@ def _lines(file: IO[bytes]) -> Iterator[str]:
 def _unended(data: bytes) -> MalformedError:
     if len(data) > MAX_LINE:
         return MalformedError(f"got a line of more than {MAX_LINE} bytes")
+    if data[-1:] == b"\n":
+        return MalformedError("got a row that ends otherwise than in CR LF: the file was saved again")
     return CutError("got a line without its end: the file was cut off")
 
 
@@ -293,4 +296,7 @@ def _document(record: str) -> str:
     """The line of jsonl in a row that is no event."""
     if not record.startswith(_NO_EVENT):
         raise MalformedError(f"csv: got {excerpt(record)} after the events, wanted a document")
-    return restored(_cells(record)[-1])
+    document = restored(_cells(record)[-1])
+    if document_line(document) != record:
+        raise MalformedError(f"csv: got {excerpt(record)}, wanted a document as it is written")
+    return document

@@ -112,6 +112,8 @@ def _after(walk: Walk, row: Row) -> Walk:
         manifest=walk.manifest,
         licences=walk.licences,
         format=walk.format,
+        controls=walk.controls,
+        withheld_names=walk.withheld_names,
         tree=CompactRange(start=entry.seq + 1),
         at=entry.seq + 1,
         prev=leaf_hash(data),

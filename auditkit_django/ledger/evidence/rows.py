@@ -46,7 +46,7 @@ _TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
 _FROM_URLSAFE: Final = bytes.maketrans(b"-_", b"+/")
 #: Where the name begins in ``["<salt>","<name>",<value>]``: a salt is 22 characters.
 _NAME_AT: Final = 27
-_ARRAY: Final = re.compile(rf'\["[A-Za-z0-9_-]{{22}}","({"|".join(FIELDS)})",').match
+_ARRAY: Final = re.compile(rf'\["[A-Za-z0-9_-]{{21}}[AQgw]","({"|".join(FIELDS)})",').match
 _scan = strict_json.DECODER.scan_once  # type: ignore[attr-defined]
 
 
@@ -83,7 +83,7 @@ def opened(disclosures: Sequence[str], sd: Mapping[str, str]) -> dict[str, str]:
             value, end = _scan(text, match.end()) if match is not None else (None, -2)
         except (ValueError, StopIteration, RecursionError) as exc:
             raise MalformedError(f"disclosure: got {excerpt(one)}, wanted base64url of strict JSON") from exc
-        if match is None or text[end:] != "]":
+        if match is None or text[end:] != "]" or "\n" in text or "\r" in text:
             raise MalformedError(f"disclosure: got {excerpt(text)}, wanted [salt, name, value]")
         if "\\u" in text:
             _refuse_surrogates(text, value)

@@ -15,7 +15,7 @@ from auditkit_django.ledger.errors import MalformedError, VerificationError, exc
 from auditkit_django.ledger.evidence.form import Manifest, Totals
 from auditkit_django.ledger.evidence.report import Found
 from auditkit_django.ledger.evidence.rows import Row, csv_line, json_line, opened
-from auditkit_django.ledger.licences import Licences
+from auditkit_django.ledger.licences import ERASED, PURGED, Licences
 from auditkit_django.ledger.ranges import CompactRange
 
 MAX_FINDINGS: Final = 1000
@@ -37,6 +37,8 @@ class Walk:
     format: str
     tree: CompactRange | None
     seen: Seen | None = None
+    controls: frozenset[int] = frozenset()
+    withheld_names: frozenset[str] = frozenset()
     findings: list[Found] = field(default_factory=list)
     at: int = 0
     prev: bytes | None = None
@@ -103,6 +105,10 @@ class Walk:
             self._count(entry, values)
 
     def _count(self, entry: Entry, values: Mapping[str, str]) -> None:
+        if entry.action in (ERASED, PURGED) and entry.seq not in self.controls:
+            self.find("control.proof", "an erasure or a purge is not among the control events", entry.seq)
+        if not self.withheld_names.isdisjoint(values):
+            self.find("manifest.claim", "a field is disclosed that is said to be withheld", entry.seq)
         if not self.manifest.is_in_window(entry.time):
             if values or entry.seq not in (self.manifest.start, self.manifest.end - 1):
                 self.find(
@@ -124,7 +130,7 @@ class Walk:
                 self.withheld += 1
             elif licences.is_erased(entry.seq, name):
                 self.erased += 1
-            elif licences.is_purged(entry.seq, entry.category, entry.action):
+            elif not values and licences.is_purged(entry.seq, entry.category, entry.action):
                 self.purged += 1
             else:
                 self.find("disclosure.missing", f"{name} is not disclosed", entry.seq)
@@ -157,13 +163,14 @@ class Walk:
     def check_edges(self) -> Iterator[Found]:
         """Whether the events reach the edges of the window; what is found."""
         manifest, first, last = self.manifest, self.first, self.last
-        if manifest.time_from is not None and manifest.start not in (0, self.licences.start()):
-            is_before = first is not None and first.seq == manifest.start and first.time < manifest.time_from
-            if not is_before:
+        if manifest.start not in (0, self.licences.start()):
+            # Without a time the window is open: it begins where the log does.
+            is_edge = first is not None and first.seq == manifest.start and first.time < (manifest.time_from or "")
+            if not is_edge:
                 yield Found(code="window.edge", message="the first entry is not from before the window")
-        if manifest.time_to is not None and manifest.end != manifest.size:
-            is_after = last is not None and last.seq == manifest.end - 1 and last.time >= manifest.time_to
-            if not is_after:
+        if manifest.end != manifest.size:
+            is_edge = last is not None and last.seq == manifest.end - 1 and last.time >= (manifest.time_to or "~")
+            if not is_edge:
                 yield Found(code="window.edge", message="the last entry is not from after the window")
 
     def absorb(self, later: Walk) -> None:
