@@ -548,6 +548,25 @@ def test_it_fits_screens_and_can_be_read(browser: Browser, html: str, tmp_path: 
 
 @pytest.mark.browser
 @pytest.mark.xdist_group("browser")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_target_that_is_not_disclosed_or_has_only_a_name_is_seen_on_each_screen(
+    browser: Browser, tmp_path: Path, width: int
+) -> None:
+    tally = Tally()
+    withheld, _values = scene.event(0, "member.invited", scene.START, targets=[("user", "9", "Secret Name")])
+    tally.add(withheld, {})
+    tally.add(scene.event(1, "member.invited", scene.START)[0], {"targets": json.dumps([{"name": "Only a name"}])})
+    file = tmp_path / "report.html"
+    file.write_text(render(scene.facts(tally), tally))
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(file.as_uri())
+    targets = page.locator(".ak-sample .ak-event ~ .ak-party")
+    assert [one.inner_text().strip() for one in targets.all()] == ["not disclosed", "Only a name"]
+    assert all(one.is_visible() for one in targets.all())
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
 def test_hostile_text_does_nothing_in_a_browser(browser: Browser, tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     file.write_text(_hostile_report())
