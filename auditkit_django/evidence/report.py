@@ -46,7 +46,13 @@ def render(facts: Facts, tally: Tally) -> str:
     html: str = template.render(
         {
             "facts": facts,
-            "badge": badge(facts.verdict, facts.verified_at),
+            "badge": badge(
+                facts.verdict,
+                facts.verified_at,
+                start=facts.start,
+                end=facts.end,
+                verified_size=facts.verified_size or 0,
+            ),
             "period": period_of(facts),
             "figures": headline(tally, counts, frameworks),
             "scope": scope_of(facts),

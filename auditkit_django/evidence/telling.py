@@ -31,7 +31,6 @@ def facts_of(
     name: str,
 ) -> Facts:
     """The facts of one export; ``files`` are those that were written so far, with their digests."""
-    days = sorted(day for day, _outcome in tally.by_day_outcome)
     return Facts(
         tenant=manifest.tenant,
         tenant_label=name or manifest.tenant,
@@ -42,8 +41,8 @@ def facts_of(
         size=manifest.size,
         time_from=manifest.time_from,
         time_to=manifest.time_to,
-        first_time=f"{days[0]}T00:00:00.000000Z" if days else None,
-        last_time=f"{days[-1]}T23:59:59.999999Z" if days else None,
+        first_time=tally.first_time,
+        last_time=tally.last_time,
         filter=manifest.filter,
         withheld=manifest.withheld,
         events=totals.events,
@@ -64,6 +63,7 @@ def facts_of(
         files=files,
         verdict=log.verdict or None,
         verified_at=log.verified_at if isinstance(log.verified_at, datetime) else None,
+        verified_size=log.verified_size if isinstance(log.verified_size, int) else None,
     )
 
 
