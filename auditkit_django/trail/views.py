@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -202,11 +201,9 @@ class EvidenceExport(_Page):
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         asked = EvidenceForm(request.POST)
-        chosen = self.chosen()
-        if chosen is None:
+        narrowed = self._narrowed() if self.chosen() is not None else None
+        if narrowed is None:
             return redirect(self.links.to("events", self.form.params()))
-        # Days are asked for here, and mean when events were entered in the log: those of the list do not narrow it further.
-        narrowed = replace(chosen, start=None, end=None)
         order = asked.order(self.tenant, narrowed, name=self.tenant_name) if asked.is_valid() else None
         if order is not None:
             try:
@@ -214,6 +211,15 @@ class EvidenceExport(_Page):
             except (AuditkitError, ImproperlyConfigured) as exc:
                 asked.add_error(None, visible(exc))
         return self._asked(asked, status=400)
+
+    def _narrowed(self) -> EventFilter | None:
+        """
+        What may be exported. Days are asked for here, and mean when events were entered in the log: those of the list are left
+        out before the host's ``get_filter`` is asked, whose own limits in time hold.
+        """
+        params = {name: value for name, value in self.form.params().items() if name not in ("start", "end", "period")}
+        form = FilterForm(params)
+        return self.get_filter(form) if form.is_valid() else None
 
     def _asked(self, asked: EvidenceForm, *, status: int = 200) -> HttpResponse:
         params = {name: value for name, value in self.form.params().items() if name not in ("start", "end", "period")}

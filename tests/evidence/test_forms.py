@@ -6,11 +6,15 @@ import io
 import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
+from django.urls import include, path
+from django.utils import timezone
 
 from auditkit_django import auditlog
 from auditkit_django.drafts import Actor, Target
@@ -19,7 +23,11 @@ from auditkit_django.ledger.evidence.check import verify_evidence
 from auditkit_django.ledger.evidence.report import EvidenceReport
 from auditkit_django.log.seal import seal
 from auditkit_django.models import Checkpoint, Log
+from auditkit_django.query.filters import EventFilter
 from auditkit_django.testing import append_now
+from auditkit_django.trail import urls as trail_urls
+from auditkit_django.trail.access import TrailView
+from auditkit_django.trail.forms import FilterForm
 from tests.evidence.making import NOW, key
 from tests.host.models import Organization
 
@@ -239,6 +247,45 @@ def test_the_filter_of_the_list_comes_along(owner: Client, sealed: Organization)
     assert found.totals is not None
     assert (found.totals.events, found.totals.left_out, found.totals.withheld) == (3, 4, 3)
     assert b"203.0.113.9" not in data
+
+
+class Recent(TrailView):
+    """A host's own: nobody sees what is older than a day, or is not theirs."""
+
+    def get_tenant(self) -> object:
+        return Organization.objects.get(slug=self.kwargs["org"])
+
+    def has_access(self, tenant: str) -> bool:
+        return True
+
+    def get_filter(self, form: FilterForm) -> EventFilter:
+        return replace(super().get_filter(form), start=timezone.now() - timedelta(days=1), actor="user:77")
+
+
+urlpatterns = [path("recent/<slug:org>/", include((trail_urls.patterns(Recent), "auditkit_trail")))]
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("kind", ["bundle", "csv", "json", "jsonl", "listing"])
+@pytest.mark.parametrize("query", ["", "?start=2020-01-01", "?actor=user:1", "?period=90d"])
+def test_the_limits_that_a_host_sets_hold_for_evidence(
+    owner: Client, sealed: Organization, kind: str, query: str
+) -> None:
+    old = timezone.now() - timedelta(days=30)
+    for actor in ("user:77", "user:1"):
+        target = Target("invitation", "99", "secret-guest")
+        auditlog.event("member.invited", tenant=sealed, actor=actor, resource=target, occurred_at=old)
+        auditlog.event("member.invited", tenant=sealed, actor="user:1", resource=target)
+    append_now()
+    seal(str(sealed.pk))
+    data = content(owner.post(f"/recent/acme/evidence/{query}", {**PLAIN, "kind": kind, "start": "2020-01-01"}))
+    if kind == "bundle":
+        # In a bundle texts are base64: that only what was left is disclosed shows it.
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            assert archive.read("disclosures.jsonl").count(b"\n") == 6
+            data = archive.read("entries.jsonl") + archive.read("report.html")
+    assert b"secret-guest" not in data
+    assert data.count(b"member.invited") >= 3
 
 
 def test_an_export_is_asked_by_post_with_a_token_and_with_sense(owner: Client, ada: User, sealed: Organization) -> None:
