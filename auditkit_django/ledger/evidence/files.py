@@ -42,7 +42,8 @@ from auditkit_django.ledger.evidence.rows import (
 
 _HEADER: Final = cells_line(EVIDENCE_COLUMNS)
 _NO_EVENT: Final = '"",' * (len(EVIDENCE_COLUMNS) - 1)
-_CELL: Final = re.compile(r'"((?:[^"]|"")*)"(,|\r\n)')
+#: Possessive, so that it reads each character once: a run of quotes can be read in one way only.
+_CELL: Final = re.compile(r'"([^"]*+(?:""[^"]*+)*+)"(,|\r\n)')
 
 
 class CutError(MalformedError):

@@ -41,6 +41,8 @@ _FORMULA_SIGNS: Final = tuple("=+-@\t\r\n\0'＝＋－＠")  # noqa: RUF001  (ful
 #: Where a cell begins inside of ours for who separates cells otherwise: a break, quotes and spaces, and then a sign.
 _BREAK_BEFORE_SIGN: Final = re.compile("[;\t\r\n](?=[ \"\0]*[=+@'＝＋－＠-])")  # noqa: RUF001
 _GUARDED_BREAK: Final = re.compile("([;\t\r\n])'")
+#: Found in cells that are joined by semicolons, one in front, wherever one of them has to be changed (and elsewhere at times).
+_SUSPECT: Final = re.compile("[;\t\r\n][ \"\0]*[=+\\-@\t\r\n\0'＝＋－＠]")  # noqa: RUF001
 
 _TO_URLSAFE: Final = bytes.maketrans(b"+/", b"-_")
 _FROM_URLSAFE: Final = bytes.maketrans(b"-_", b"+/")
@@ -169,7 +171,10 @@ def document_line(document: str) -> str:
 
 def cells_line(cells: Sequence[str]) -> str:
     """A row of csv (RFC 4180): every cell quoted and safe for spreadsheets."""
-    return ",".join(['"' + neutralised(cell).replace('"', '""') + '"' for cell in cells]) + "\r\n"
+    # One search of the whole row instead of two for each of its cells.
+    if _SUSPECT.search(";" + ";".join(cells)):
+        cells = [neutralised(cell) for cell in cells]
+    return '"' + '","'.join([cell.replace('"', '""') for cell in cells]) + '"\r\n'
 
 
 def split_csv_cells(cells: Sequence[str], raw: str) -> Row:
