@@ -33,6 +33,7 @@ from auditkit_django.evidence.report import render, render_pdf, require_pdf
 from auditkit_django.evidence.tally import Tally
 from auditkit_django.evidence.telling import facts_of
 from auditkit_django.evidence.walk import Walk
+from auditkit_django.exceptions import MalformedError
 from auditkit_django.ledger.entry import format_time
 from auditkit_django.ledger.evidence.bundle import REPORT, REPORT_PDF
 from auditkit_django.ledger.evidence.form import Manifest, Proof
@@ -53,6 +54,7 @@ def export(order: Order, *, progress: Progress | None = None, using: str = DEFAU
     The file that ``order`` asks for, of the tenant's newest log, up to its newest checkpoint; ``progress`` is told of entries.
 
     Raises:
+        MalformedError: A note is another log's.
         ImproperlyConfigured: The library of a copy, or of a report as PDF, is not installed.
         UnknownTenantError: The tenant has no log.
         SealError: The log was never sealed, or not since values were erased or pruned.
@@ -111,6 +113,8 @@ def _made(
 
 def _proof(order: Order, log: Log, checkpoint: Checkpoint, first: int, last: int, *, using: str) -> Proof:
     """Of the entries [``first``, ``last``), from the checkpoints that the receiver holds, and by the keys of before."""
+    if foreign := {origin for origin in order.held().values() if origin != log.origin}:
+        raise MalformedError(f"since: got a note of {', '.join(sorted(foreign))}, wanted one of {log.origin}")
     held = [size for size in order.held() if 0 < size < checkpoint.size]
     around = prove.range_(first, last, checkpoint, using=using)
     return Proof(

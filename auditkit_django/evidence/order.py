@@ -83,9 +83,10 @@ class Order:
             raise MalformedError(f"seed: got {self.seed!r:.80}, wanted at most 64 printable ASCII characters")
         self.held()
 
-    def held(self) -> list[int]:
-        """The sizes of the checkpoints in ``since``, each once."""
-        return sorted({parse_checkpoint(parse_note(note).text).size for note in self.since})
+    def held(self) -> dict[int, str]:
+        """The checkpoints in ``since``: size to origin."""
+        found = [parse_checkpoint(parse_note(note).text) for note in self.since]
+        return {one.size: one.origin for one in sorted(found, key=lambda one: one.size)}
 
     @property
     def content_type(self) -> str:

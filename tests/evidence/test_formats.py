@@ -18,7 +18,7 @@ import pytest
 from auditkit_django import auditlog
 from auditkit_django.evidence.export import export
 from auditkit_django.evidence.order import Order
-from auditkit_django.exceptions import SealError, VerificationError
+from auditkit_django.exceptions import MalformedError, SealError, VerificationError
 from auditkit_django.ledger.evidence.report import FINDINGS, GAPS
 from auditkit_django.ledger.evidence.rows import EVIDENCE_COLUMNS, restored
 from auditkit_django.ledger.note import format_vkey
@@ -245,6 +245,15 @@ def test_a_note_that_somebody_kept_is_extended(form: str) -> None:
     data = evidence(form)
     grow(5)
     assert codes(check(data, since=[Checkpoint.objects.latest("size").note])) == {"since.beyond"}
+
+
+def test_a_note_of_another_log_is_refused_before_the_export_is_recorded() -> None:
+    grow(3)
+    grow(3, tenant="globex")
+    note = Checkpoint.objects.get(tenant="globex").note
+    with pytest.raises(MalformedError, match="since: got a note of"):
+        evidence("jsonl", since=(note,))
+    assert not auditlog.list("acme", action="audit.log.exported").events
 
 
 def test_history_that_was_rewritten_after_a_note_is_found() -> None:
