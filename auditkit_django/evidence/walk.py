@@ -59,7 +59,7 @@ class Walk:
         skipped: CompactRange | None = None
         for chunk in self._chunks():
             is_matching = self._matching(chunk)
-            for seq, event_id, body, _has_event, texts in chunk:
+            for seq, event_id, body, texts in chunk:
                 entry = parse(body)
                 is_in_window = manifest.is_in_window(entry.time)
                 leaf = leaf_hash(body)

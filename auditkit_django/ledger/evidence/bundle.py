@@ -26,7 +26,6 @@ from auditkit_django.ledger.evidence.form import (
     decode_hashes,
     decoded,
     encode_hashes,
-    members,
     parse_control,
     parse_manifest,
     parse_rotation,
@@ -167,7 +166,7 @@ class Bundle:
 
     def _disclosed(self) -> Iterator[tuple[int, tuple[str, ...]]]:
         for line in self._lines(DISCLOSURES):
-            value = members(strict_object(line, ("d", "seq")), ("d", "seq"))
+            value = strict_object(line, ("d", "seq"))
             if type(value["seq"]) is not int or value["seq"] < 0:
                 raise MalformedError(f"{DISCLOSURES}: got the seq {excerpt(value['seq'])}, wanted a place")
             given = tuple(_texts(value["d"]))

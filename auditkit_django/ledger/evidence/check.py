@@ -174,7 +174,6 @@ class _Check:
             tree=self._left(proven),
             seen=self.seen,
             controls=frozenset(self.controls),
-            withheld_names=frozenset(manifest.withheld),
             findings=self.findings,
             at=manifest.start,
             prev=ZERO_HASH if manifest.start == 0 else None,

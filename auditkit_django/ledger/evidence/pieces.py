@@ -113,7 +113,6 @@ def _after(walk: Walk, row: Row) -> Walk:
         licences=walk.licences,
         format=walk.format,
         controls=walk.controls,
-        withheld_names=walk.withheld_names,
         tree=CompactRange(start=entry.seq + 1),
         at=entry.seq + 1,
         prev=leaf_hash(data),

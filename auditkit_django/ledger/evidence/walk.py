@@ -38,7 +38,6 @@ class Walk:
     tree: CompactRange | None
     seen: Seen | None = None
     controls: frozenset[int] = frozenset()
-    withheld_names: frozenset[str] = frozenset()
     findings: list[Found] = field(default_factory=list)
     at: int = 0
     prev: bytes | None = None
@@ -107,7 +106,7 @@ class Walk:
     def _count(self, entry: Entry, values: Mapping[str, str]) -> None:
         if entry.action in (ERASED, PURGED) and entry.seq not in self.controls:
             self.find("control.proof", "an erasure or a purge is not among the control events", entry.seq)
-        if not self.withheld_names.isdisjoint(values):
+        if any(name in values for name in self.manifest.withheld):
             self.find("manifest.claim", "a field is disclosed that is said to be withheld", entry.seq)
         if not self.manifest.is_in_window(entry.time):
             if values or entry.seq not in (self.manifest.start, self.manifest.end - 1):
