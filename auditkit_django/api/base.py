@@ -88,6 +88,11 @@ class ApiView(APIView):
         """What the bearer of this request was granted."""
         return cast("Grant", self.request.auth)
 
+    @property
+    def has_body(self) -> bool:
+        """Whether there is a body; one without a length is not read (WSGI)."""
+        return self.request._request.META.get("CONTENT_LENGTH") not in (None, "", "0")
+
     @cached_property
     def tenant(self) -> str:
         """

@@ -45,6 +45,7 @@ def patterns(api: type[ApiView] = ApiView) -> list[URLPattern]:
         path("v1/actions", view(Actions).as_view(), name="actions"),
         path("v1/health", view(Health).as_view(), name="health"),
         path("v1/openapi.json", view(Document).as_view(), name="openapi"),
+        path("v1/", view(NotThere).as_view(), name="top"),
         path("v1/<path:rest>", view(NotThere).as_view(), name="not-there"),
     ]
 

@@ -25,3 +25,7 @@ class BoundFilter(EventFilter):
             return events
         kind, _, key = self.only_actor.partition(":")
         return events.filter(actor_type=kind, actor_id=key or None)
+
+    def described(self) -> dict[str, str]:
+        bound = {} if self.only_actor is None else {"only_actor": self.only_actor}
+        return {**EventFilter.described(self), **bound}

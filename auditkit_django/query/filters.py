@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from django.db import models
@@ -72,7 +72,7 @@ class EventFilter:
 
     def described(self) -> dict[str, str]:
         """The members that are set, as text: what an export event remembers of its filter."""
-        found = {name: getattr(self, name) for name in self.__slots__}
+        found = {field.name: getattr(self, field.name) for field in fields(EventFilter)}
         return {
             name: value.isoformat() if isinstance(value, datetime) else value
             for name, value in found.items()

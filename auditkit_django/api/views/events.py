@@ -64,6 +64,8 @@ class Events(ApiView):
     def post(self, request: Request, **kwargs: Any) -> Response:
         mode = _one_of(request.query_params.get("mode", _MODES[0]), _MODES, "mode")
         key = _idempotency_key(request)
+        if not self.has_body:
+            raise malformed("body: got none, wanted an event, or a list of events, and a Content-Length")
         if isinstance(request.data, list):
             return self._many(request.data, key, is_atomic=mode == _MODES[0])
         return self._one(request.data, key)

@@ -108,7 +108,7 @@ class Verification(ApiView):
 
     @described.verify_log
     def post(self, request: Request, **kwargs: Any) -> Response:
-        body = request.data if request.data is not None else {}
+        body = request.data if self.has_body else {}
         if not isinstance(body, dict) or body.keys() - {"max_entries", "since"}:
             raise malformed("body: wanted an object with some of max_entries, since")
         most, since = body.get("max_entries", _CHECKED), body.get("since", [])
