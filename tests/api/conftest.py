@@ -15,6 +15,7 @@ from django.test import Client
 from auditkit_django.access.api_keys import create_key
 from auditkit_django.access.grant import EXPORT, READ, VERIFY, WRITE
 from auditkit_django.log.keys import SecretSigner
+from tests.log.conftest import crowd_server, migrated, scene  # noqa: F401  (fixtures)
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import SettingsWrapper
