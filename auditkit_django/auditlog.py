@@ -122,6 +122,13 @@ def list(
     category: str | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
+    ip: str | None = None,
+    request_id: str | None = None,
+    recorded_start: datetime | None = None,
+    recorded_end: datetime | None = None,
+    metadata: Mapping[str, object] | None = None,
+    text: str | None = None,
+    query: str | None = None,
     limit: int = 100,
     order: Literal["desc", "asc"] = "desc",
     cursor: str | None = None,
@@ -129,10 +136,15 @@ def list(
     """
     One page of the tenant's events, newest first, filtered; ``page.next_cursor`` leads to the next one.
 
-    ``start`` is included and ``end`` is not (times of occurrence). ``action`` may end in ``.*``.
+    ``start`` is included and ``end`` is not (times of occurrence; ``recorded_start`` and ``recorded_end`` are of recording).
+    ``action`` may end in ``.*``, ``ip`` is an address or a network, ``metadata`` what the event's contain, ``text`` part of any
+    value, and ``query`` the query language (docs/query.md)::
+
+        auditlog.list(org, query='action:member.* -outcome:success ip:203.0.113.0/24 "ada"')
 
     Raises:
-        MalformedError: A limit, order or cursor that cannot be used (a cursor belongs to one tenant and filter).
+        MalformedError: A limit, order or cursor that cannot be used (a cursor belongs to one tenant and filter), or a filter
+            that cannot be meant; QueryError, whose ``position`` says where, for ``query``.
     """
     chosen = EventFilter(
         action=action,
@@ -143,6 +155,13 @@ def list(
         category=category,
         start=start,
         end=end,
+        ip=ip,
+        request_id=request_id,
+        recorded_start=recorded_start,
+        recorded_end=recorded_end,
+        metadata=metadata,
+        text=text,
+        query=query,
     )
     return page_of(tenant_key(tenant), chosen, limit=limit, order=order, cursor=cursor)
 

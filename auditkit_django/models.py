@@ -110,6 +110,17 @@ class Event(AppendOnlyModel):
             models.Index(fields=["tenant", "action", "occurred_at"], name="auditkit_event_action"),
             models.Index(fields=["tenant", "actor_id", "occurred_at"], name="auditkit_event_actor"),
             models.Index(fields=["tenant", "target_id", "occurred_at"], name="auditkit_event_target"),
+            # Of the few rows that people look for: what succeeded, and what matters little, is found by time.
+            models.Index(
+                fields=["tenant", "outcome", "occurred_at"],
+                name="auditkit_event_outcome",
+                condition=models.Q(outcome__in=["failure", "denied"]),
+            ),
+            models.Index(
+                fields=["tenant", "severity", "occurred_at"],
+                name="auditkit_event_severity",
+                condition=models.Q(severity__in=["high", "critical"]),
+            ),
         ]
 
     def __str__(self) -> str:

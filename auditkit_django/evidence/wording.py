@@ -47,6 +47,13 @@ _CONDITIONS: Final[Mapping[str, str | Promise]] = {
     "category": gettext_lazy("the category is “%s”"),
     "start": gettext_lazy("it occurred at or after %s"),
     "end": gettext_lazy("it occurred before %s"),
+    "ip": gettext_lazy("it came from the address or network “%s”"),
+    "request_id": gettext_lazy("it belongs to the request “%s”"),
+    "recorded_start": gettext_lazy("it was recorded at or after %s"),
+    "recorded_end": gettext_lazy("it was recorded before %s"),
+    "metadata": gettext_lazy("its details contain %s"),
+    "text": gettext_lazy("one of its values has “%s” in it"),
+    "query": gettext_lazy("it is found by the search “%s”"),
 }
 
 

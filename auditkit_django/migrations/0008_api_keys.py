@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("auditkit_django", "0006_publications"),
+        ("auditkit_django", "0007_query"),
     ]
 
     operations = [

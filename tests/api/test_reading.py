@@ -114,7 +114,8 @@ def test_a_cursor_is_of_one_listing(api: Api, foreign: Api) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        "limit=0", "limit=201", "limit=x", "limit=-1", "limit=1e2", "limit=²", "order=newest", "start=yesterday", "end=2026-13-01",
+        "limit=0", "limit=201", "limit=x", "limit=-1", "limit=1e2", "limit=²", "order=newest", "start=yesterday",
+        "end=2026-13-01",
         "outcome=maybe", "severity=huge", "metadata=x", "metadata=[1]", 'metadata={"a":1,"a":2}', "nope=1", "limit=1&limit=2",
         "action=member.*.x", "cursor=x", "actor=" + "x" * 200, "text=" + "x" * 300, "actor=%00", "start=99999-01-01",
         "tenant=1&tenant=2",
@@ -142,10 +143,10 @@ def test_times_are_read_with_and_without_a_zone(api: Api) -> None:
 def test_the_number_of_queries_does_not_grow(api: Api, django_assert_max_num_queries: DjangoAssertNumQueries) -> None:
     record(api, 5)
     listed(api)
-    with django_assert_max_num_queries(6) as few:
+    with django_assert_max_num_queries(10) as few:
         listed(api, "?limit=200&action=member.invited")
     record(api, 195)
-    with django_assert_max_num_queries(6) as many:
+    with django_assert_max_num_queries(10) as many:
         assert len(listed(api, "?limit=200&action=member.invited")) == 200
     assert len(few) == len(many)
     assert not any("COUNT(" in one["sql"].upper() or "OFFSET" in one["sql"].upper() for one in many.captured_queries)
