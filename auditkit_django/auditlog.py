@@ -11,13 +11,14 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import IO, TYPE_CHECKING, Literal
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.db.models import Model
 
+from auditkit_django.access.viewer_tokens import create_token
 from auditkit_django.drafts import Actor, Change, Outcome, Severity, Target
 from auditkit_django.evidence.export import export as _export
 from auditkit_django.evidence.order import PROVEN, Order
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Actor", "Batch", "Change", "ListedEvent", "Page", "Target", "VerifyReport",
-    "aevent", "batch", "context", "event", "export_evidence", "list", "verify",
+    "aevent", "batch", "context", "create_viewer_token", "event", "export_evidence", "list", "verify",
 ]  # fmt: skip
 
 
@@ -278,3 +279,24 @@ def verify(
     """
     pinned = [parse_vkey(key) for key in keys]
     return _verify(tenant_key(tenant), max_entries=max_entries, since=since, keys=pinned, progress=progress)
+
+
+def create_viewer_token(
+    tenant: object,
+    *,
+    viewer: object,
+    scopes: Iterable[str] = ("events:read",),
+    expires_in: timedelta = timedelta(minutes=15),
+    only_actor: object = None,
+) -> str:
+    """
+    A text with which whoever holds it sees the tenant's log, to embed the trail or to read the API from a browser.
+
+    ``viewer`` (a user, ``"user:42"``) is whom events of what is done with it name. ``scopes``: ``events:read`` to see, ``export``
+    and ``verify`` for more. It holds for ``expires_in``, at most 24 hours, and cannot be revoked. ``only_actor`` limits it to
+    that actor's events: "my activity".
+
+    Raises:
+        MalformedError: A scope that viewers cannot have, or another life.
+    """
+    return create_token(tenant, viewer=viewer, scopes=scopes, expires_in=expires_in, only_actor=only_actor)

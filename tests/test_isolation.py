@@ -167,6 +167,129 @@ def test_its_own_people_do_see_the_foreign_log(client: Client, grace: User, secr
     assert f"{SECRET}@" in body(client.get(f"/o/globex/audit/events/{secret_event}/"))
 
 
+# The embedded trail
+
+
+def embedded(tenant: object, path: str = "", **members: Any) -> str:
+    """The address of a page of the embedded trail, with a token of ``tenant``."""
+    scopes = ("events:read", "export", "verify")
+    token = auditlog.create_viewer_token(tenant, **{"viewer": "user:1", "scopes": scopes, **members})
+    return f"/embed/{token}/{path}"
+
+
+@pytest.mark.parametrize("only_actor", [None, "user:1"])
+@pytest.mark.parametrize(
+    ("method", "page"),
+    [("get", ""), ("post", "verify/"), ("get", "checkpoint.txt"), ("post", "export.csv"), ("get", "evidence/")],
+)
+@pytest.mark.parametrize(
+    "query",
+    ["", "tenant={globex}", "org=globex", "tenant__exact={globex}", "actor=user:1", "target=project:7", "action=*"],
+)
+def test_a_viewer_token_shows_its_own_tenant_alone(
+    acme: Organization,
+    globex: Organization,
+    secret_event: UUID,
+    method: str,
+    page: str,
+    query: str,
+    only_actor: str | None,
+) -> None:
+    address = embedded(acme, page, only_actor=only_actor) + "?" + query.format(globex=globex.pk)
+    sent = {"tenant": str(globex.pk), "org": "globex"} if method == "post" else {}
+    found = body(getattr(Client(), method)(address, sent, headers={"X-Tenant": str(globex.pk)}))
+    for trace in (SECRET, str(secret_event), Log.objects.get(tenant=str(globex.pk)).origin):
+        assert trace not in found
+    assert Log.objects.get(tenant=str(globex.pk)).verified_at is None
+    assert not Event.objects.filter(tenant=str(globex.pk), action="audit.log.viewed").exists()
+
+
+def test_a_viewer_token_of_another_tenant_finds_no_foreign_event(
+    acme: Organization, globex: Organization, secret_event: UUID
+) -> None:
+    response = Client().get(embedded(acme, f"events/{secret_event}/"))
+    assert response.status_code == 404
+    assert SECRET not in body(response)
+    assert SECRET in body(Client().get(embedded(globex, f"events/{secret_event}/")))
+
+
+def test_a_token_with_another_tenant_written_into_it_is_refused(acme: Organization, globex: Organization) -> None:
+    token = auditlog.create_viewer_token(acme, viewer="user:1").removeprefix("akv_")
+    other = auditlog.create_viewer_token(globex, viewer="user:1").removeprefix("akv_")
+    forged = other.rpartition(":")[0] + ":" + token.rpartition(":")[2]
+    assert Client().get(f"/embed/akv_{forged}/").status_code == 401
+
+
+def test_a_session_of_another_tenant_s_owner_adds_nothing_to_a_token(
+    owner: Client, acme: Organization, globex: Organization, secret_event: UUID
+) -> None:
+    assert "acme-own" not in body(owner.get(embedded(globex)))
+    assert SECRET not in body(owner.get(embedded(acme)))
+
+
+def test_whoever_sees_one_actor_s_events_sees_no_other_s_of_the_same_tenant(globex: Organization) -> None:
+    mine, theirs = (
+        auditlog.event("member.invited", tenant=globex, actor=f"user:{who}", metadata={"role": word})
+        for who, word in ((5, "mine-alone"), (6, "theirs-alone"))
+    )
+    append_now()
+    for path in ("", f"events/{mine}/", f"events/{theirs}/", "export.csv"):
+        address = embedded(globex, path, only_actor="user:5")
+        found = body(Client().post(address) if path == "export.csv" else Client().get(address))
+        assert "theirs-alone" not in found
+    assert "mine-alone" in body(Client().get(embedded(globex, f"events/{mine}/", only_actor="user:5")))
+    assert Client().get(embedded(globex, f"events/{theirs}/", only_actor="user:5")).status_code == 404
+
+
+def test_a_viewer_token_of_evidence_exports_its_own_tenant_alone(
+    acme: Organization, globex: Organization, secret_event: UUID, tmp_path: Path, settings: SettingsWrapper
+) -> None:
+    settings.AUDITKIT = {**settings.AUDITKIT, "SIGNER": SecretSigner(b"k" * 32), "SEAL_GUARD_DIR": str(tmp_path / "g")}
+    for tenant in (acme, globex):
+        seal(str(tenant.pk))
+    asked = {"kind": "jsonl", "tenant": str(globex.pk), "org": "globex"}
+    found = body(Client().post(embedded(acme, "evidence/"), asked))
+    assert "acme-own" in found
+    for trace in (SECRET, str(secret_event), Log.objects.get(tenant=str(globex.pk)).origin):
+        assert trace not in found
+
+
+# API keys
+
+
+def test_the_command_finds_no_foreign_key(acme: Organization, globex: Organization) -> None:
+    key, _text = create_key("globex-key", tenant=globex, scopes=["events:read"])
+    out = io.StringIO()
+    call_command("auditkit_apikey", "list", "--json", "--tenant", str(acme.pk), stdout=out)
+    call_command("auditkit_apikey", "list", "--json", "--installation", stdout=out)
+    assert "globex-key" not in out.getvalue()
+    for what in ("rotate", "revoke"):
+        with pytest.raises(CommandError, match="wanted that of a key of"):
+            call_command("auditkit_apikey", what, key.prefix, "--tenant", str(acme.pk))
+    key.refresh_from_db()
+    assert (key.revoked_at, key.successor_id) == (None, None)
+
+
+@pytest.mark.parametrize("page", ["", "create/", "{key}/change/", "{key}/rotate/", "{key}/revoke/"])
+def test_staff_who_may_read_events_see_no_keys(client: Client, staff: Client, globex: Organization, page: str) -> None:
+    key, _text = create_key("globex-key", tenant=globex, scopes=["events:read"])
+    response = staff.get(f"/admin/auditkit_django/apikey/{page.format(key=key.pk)}")
+    assert response.status_code == 403
+    assert "globex-key" not in body(response)
+
+
+def test_the_list_of_one_tenant_s_keys_shows_no_other_s(
+    client: Client, make_user: Callable[..., User], acme: Organization, globex: Organization
+) -> None:
+    client.force_login(make_user("root", is_staff=True, is_superuser=True))
+    for tenant, name in ((acme, "acme-key"), (globex, "globex-key"), (None, "installation-key")):
+        create_key(name, tenant=tenant, scopes=["events:read"])
+    found = body(client.get("/admin/auditkit_django/apikey/", {"tenant__exact": acme.pk}))
+    assert "acme-key" in found
+    assert "globex-key" not in found
+    assert "installation-key" not in found
+
+
 # The admin
 
 

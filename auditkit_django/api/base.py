@@ -17,18 +17,17 @@ from rest_framework.views import APIView
 
 from auditkit_django.access import api_keys
 from auditkit_django.access.grant import Grant
+from auditkit_django.access.seen import is_first_viewing
 from auditkit_django.api.authentication import BearerAuthentication, SessionAuthentication, exposed
 from auditkit_django.api.bodies import PlainJSONRenderer, StrictJSONParser
 from auditkit_django.api.permissions import HasScope
 from auditkit_django.api.problems import handle, malformed, not_found
-from auditkit_django.api.throttling import RateThrottle, first_time
+from auditkit_django.api.throttling import RateThrottle
 from auditkit_django.conf import settings
 from auditkit_django.query.bound import BoundFilter
 from auditkit_django.recording.context import context, current
 from auditkit_django.recording.record import record
 from auditkit_django.tenancy import tenant_key
-
-_VIEWING_SECONDS = 3600
 
 
 class _Negotiation(DefaultContentNegotiation):
@@ -123,9 +122,9 @@ class ApiView(APIView):
             yield
 
     def note_viewing(self) -> None:
-        """Record ``audit.log.viewed``, once an hour for each person: programs with a key read all day, and are not noted."""
+        """Record ``audit.log.viewed``, once for each viewer: programs with a key read all day, and are not noted."""
         grant = self.grant
-        if grant.bucket.startswith("key:") or not first_time(f"viewed:{grant.bucket}:{self.tenant}", _VIEWING_SECONDS):
+        if grant.bucket.startswith("key:") or not is_first_viewing(grant, self.tenant):
             return
         with self.acting():
             record(action="audit.log.viewed", metadata={"through": "api"})

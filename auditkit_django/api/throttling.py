@@ -62,15 +62,6 @@ def count_failure(buckets: Iterable[str]) -> None:
         _count(f"failed:{bucket}")
 
 
-def first_time(name: str, seconds: int) -> bool:
-    """Whether ``name`` was not said here for ``seconds``."""
-    try:
-        return caches[settings.API_CACHE].add(f"auditkit:{name}", 1, seconds)
-    except Exception as exc:  # noqa: BLE001  (a cache raises what its client library does)
-        _failed(exc)
-        return True
-
-
 def seconds_left() -> float:
     """Until the minute is over."""
     return _WINDOW - time.time() % _WINDOW
