@@ -34,6 +34,9 @@ class Plan:
     proofs: int = 1000
     export_rounds: int = 1
     export_events: int = 1_000_000
+    ingest_rounds: int = 5
+    ingest_singles: int = 300
+    ingest_batches: int = 20
     disk_events: int = 1_000_000
     disk_tenants: int = 100
     hot_rounds: int = 5
@@ -69,6 +72,9 @@ class Plan:
             prove_entries=10_000,
             proofs=50,
             export_events=3000,
+            ingest_rounds=1,
+            ingest_singles=20,
+            ingest_batches=2,
             disk_events=3000,
             disk_tenants=10,
             hot_rounds=1,

@@ -6,6 +6,7 @@ import difflib
 import ipaddress
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from auditkit_django.access.grant import Grant
@@ -73,11 +74,16 @@ def _facts(value: object, grant: Grant) -> dict[str, object]:
     if taken := _OWN_FACTS & facts.keys():
         raise MalformedError(f"context: got {', '.join(sorted(taken))}, which the API states itself")
     if (address := facts.get("ip")) is not None:
-        try:
-            facts["ip"] = str(ipaddress.ip_address(_text(address, "context.ip")))
-        except ValueError as exc:
-            raise MalformedError(f"context.ip: got {excerpt(address)}, wanted an IPv4 or IPv6 address") from exc
+        facts["ip"] = _address(_text(address, "context.ip"))
     return {**facts, "source": "api", "ingested_by": grant.actor.id}
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as exc:
+        raise MalformedError(f"context.ip: got {excerpt(text)}, wanted an IPv4 or IPv6 address") from exc
 
 
 def _actor(value: object, name: str) -> object:

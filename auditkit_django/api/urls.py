@@ -15,7 +15,7 @@ With methods of your own, see :class:`auditkit_django.api.base.ApiView`::
 
 from __future__ import annotations
 
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, re_path
 
 from auditkit_django.api.base import ApiView
 from auditkit_django.api.views.catalogue import Actions, Health, NotThere
@@ -45,8 +45,8 @@ def patterns(api: type[ApiView] = ApiView) -> list[URLPattern]:
         path("v1/actions", view(Actions).as_view(), name="actions"),
         path("v1/health", view(Health).as_view(), name="health"),
         path("v1/openapi.json", view(Document).as_view(), name="openapi"),
-        path("v1/", view(NotThere).as_view(), name="top"),
-        path("v1/<path:rest>", view(NotThere).as_view(), name="not-there"),
+        # Whatever is in it: a path of Django's has no line break.
+        re_path(r"(?s:^v1/.*$)", view(NotThere).as_view(), name="not-there"),
     ]
 
 

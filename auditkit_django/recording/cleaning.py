@@ -23,7 +23,7 @@ from django.utils.functional import Promise
 from auditkit_django.conf import settings
 from auditkit_django.drafts import MAX_DEPTH, MAX_KEY, MAX_KEYS, MAX_SAFE_INTEGER, MAX_STRING
 from auditkit_django.exceptions import MalformedError
-from auditkit_django.recording.redaction import REDACTED, Rules, is_secret_name, redact, rules
+from auditkit_django.recording.redaction import REDACTED, Rules, is_known_plain, is_secret_name, redact, rules
 
 REPLACEMENT: Final = "�"
 _UNSAFE: Final = re.compile("[\x00\ud800-\udfff]")
@@ -65,6 +65,9 @@ class Notes:
 
 def clean_text(text: str, *, path: str, notes: Notes, limit: int = MAX_STRING) -> str:
     """``text`` cut to ``limit`` characters, repaired and redacted."""
+    if len(text) <= _SHORT_TEXT and is_known_plain(text, notes.rules):
+        notes.text += len(text)
+        return text
     notes.text += min(len(text), limit)
     if notes.text > _MAX_TEXT and len(text) > _SHORT_TEXT:
         notes.truncated(path, f"more than {_MAX_TEXT} characters in all", f"at most {_MAX_TEXT}")

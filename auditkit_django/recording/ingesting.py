@@ -6,7 +6,7 @@ In difference to :class:`recording.batch.Batch` keys may stand already, and each
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from django.db import DatabaseError, Error, router, transaction
@@ -18,7 +18,7 @@ from auditkit_django.log.writing import write_events, write_keyed_events
 from auditkit_django.models import Event
 from auditkit_django.recording.encoding import encode_row
 from auditkit_django.recording.idempotency import check_event
-from auditkit_django.recording.record import follow
+from auditkit_django.recording.record import follow_all
 
 #: True: recorded; False: it stands already; an error: its key stands for something else.
 Written = bool | IdempotencyConflictError
@@ -48,48 +48,41 @@ def write_all(
     except (DatabaseError, Error) as exc:
         raise RecordingError(f"batch of {len(pairs)}: not recorded, the database answered: {exc}") from exc
     if not is_undone:
-        for (_draft, row), outcome in zip(pairs, outcomes, strict=True):
-            if outcome is True:
-                follow(row, using=alias)
+        follow_all((row for (_draft, row), one in zip(pairs, outcomes, strict=True) if one is True), using=alias)
     return outcomes
 
 
 def _write(pairs: Sequence[tuple[EventDraft, EventRow]], *, using: str) -> list[Written]:
-    first: dict[tuple[str, UUID], EventDraft] = {}
-    for draft, _row in pairs:
-        first.setdefault((draft.tenant, draft.id), draft)
-    rows = [row for draft, row in pairs if first[draft.tenant, draft.id] is draft]
+    first: dict[UUID, int] = {}
+    for index, (draft, _row) in enumerate(pairs):
+        # Ids of two tenants are never the same: the tenant is part of what they are made of.
+        first.setdefault(draft.id, index)
+    rows = [pairs[index][1] for index in first.values()]
     if all(draft.idempotency_key is None for draft, _row in pairs):
         write_events(rows, using=using)
-        written = {row.id for row in rows}
-    else:
-        written = write_keyed_events(rows, using=using)
-    standing = _standing([draft for draft, _row in pairs], first, written, using=using)
+        return [True] * len(pairs)
+    written = write_keyed_events(rows, using=using)
+    if len(written) == len(pairs):
+        return [True] * len(pairs)
+    is_new = [first[draft.id] == index and draft.id in written for index, (draft, _row) in enumerate(pairs)]
+    repeated = [draft for (draft, _row), is_written in zip(pairs, is_new, strict=True) if not is_written]
+    standing = _standing(repeated, using=using)
     return [
-        True
-        if draft.id in written and first[draft.tenant, draft.id] is draft
-        else _compared(draft, standing.get((draft.tenant, draft.id)))
-        for draft, _row in pairs
+        is_written or _compared(draft, standing.get(draft.id))
+        for (draft, _row), is_written in zip(pairs, is_new, strict=True)
     ]
 
 
-def _standing(
-    drafts: Iterable[EventDraft],
-    first: Mapping[tuple[str, UUID], EventDraft],
-    written: set[UUID],
-    *,
-    using: str,
-) -> dict[tuple[str, UUID], Event]:
-    """The events that repeated drafts are compared with, by tenant and id."""
+def _standing(drafts: Iterable[EventDraft], *, using: str) -> dict[UUID, Event]:
+    """The events that repeated drafts are compared with."""
     wanted: dict[str, set[UUID]] = {}
     for draft in drafts:
-        if draft.id not in written or first[draft.tenant, draft.id] is not draft:
-            wanted.setdefault(draft.tenant, set()).add(draft.id)
-    found: dict[tuple[str, UUID], Event] = {}
-    for tenant, ids in wanted.items():
-        for event in Event.objects.using(using).filter(tenant=tenant, id__in=ids):
-            found[tenant, event.id] = event
-    return found
+        wanted.setdefault(draft.tenant, set()).add(draft.id)
+    return {
+        event.id: event
+        for tenant, ids in wanted.items()
+        for event in Event.objects.using(using).filter(tenant=tenant, id__in=ids)
+    }
 
 
 def _compared(draft: EventDraft, event: Event | None) -> Written:

@@ -35,6 +35,7 @@ from auditkit_django.recording import losses, survival
 from auditkit_django.recording.coercion import actor_from, changes_from, targets_from
 from auditkit_django.recording.encoding import encode_row
 from auditkit_django.recording.idempotency import check_same
+from auditkit_django.signals import event_recorded
 from auditkit_django.tenancy import tenant_key
 
 logger = logging.getLogger("auditkit_django")
@@ -193,6 +194,17 @@ def follow(row: EventRow, *, using: str) -> None:
     if row.outcome != "success" and get_connection(using).in_atomic_block:
         contexts.survivors().watch(row, using)
     survival.tell(row)
+
+
+def follow_all(rows: Iterable[EventRow], *, using: str) -> None:
+    """:func:`follow`, for many events."""
+    if event_recorded.has_listeners(Event):
+        for row in rows:
+            follow(row, using=using)
+    elif get_connection(using).in_atomic_block:
+        for row in rows:
+            if row.outcome != "success":
+                contexts.survivors().watch(row, using)
 
 
 def _failed(exc: Exception, *, action: str) -> None:

@@ -33,7 +33,7 @@ _PATTERNS: Final = (
     r"\b[sr]k_(?:live|test)_\w{10,}|\bwhsec_\w{10,}",  # Stripe
     r"\bAIza[\w-]{30,}",  # Google
     r"\bsk-[\w-]{20,}",
-    r"\bak_[a-z]+_\w{8}_\w{20,}",  # ours
+    r"\bak_[a-z]+_\w{8}_\w{20,}|\bakv_[\w.:-]{20,}",  # ours
     r"(?i:\b(?:bearer|basic)\s+)[\w+/=.~-]{16,}",
     r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)",  # user:password in a URL
 )
@@ -42,7 +42,7 @@ _PAN: Final = re.compile(r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w-])")
 #: regular expression of as many alternatives.
 _MARKS: Final = (
     "eyj", "-----begin", "akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "k_live_",
-    "k_test_", "whsec_", "aiza", "sk-", "ak_", "bearer", "basic", "://",
+    "k_test_", "whsec_", "aiza", "sk-", "ak_", "akv_", "bearer", "basic", "://",
 )  # fmt: skip
 _DIGITS: Final = re.compile(r"\d[ -]?\d[ -]?\d[ -]?\d[ -]?\d(?:[ -]?\d){8}")
 
@@ -72,6 +72,23 @@ def redact(text: str, by: Rules | None = None) -> str:
         return text
     text = _compiled(by.patterns).sub(REDACTED, text)
     return _PAN.sub(_redact_pan, text)
+
+
+#: Short texts that were looked at lately and are no secrets: roles, addresses, browsers come again with nearly every event.
+_PLAIN: dict[str, None] = {}
+_MAX_PLAIN: Final = 4096
+
+
+def is_known_plain(text: str, by: Rules) -> bool:
+    """Whether ``text``, a short one, needs no cleaning at all; what is not known yet is looked at, and kept where it is plain."""
+    if text in _PLAIN:
+        return not by.patterns
+    if by.patterns or not text.isascii() or "\0" in text or _is_suspect(text):
+        return False
+    if len(_PLAIN) >= _MAX_PLAIN:
+        _PLAIN.clear()
+    _PLAIN[text] = None
+    return True
 
 
 def _is_suspect(text: str) -> bool:

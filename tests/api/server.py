@@ -44,6 +44,8 @@ class Gunicorn:
         self.process = self.scene.start(
             "tests.api.serving:make_application()",
             *("--bind", f"127.0.0.1:{self.port}", "--workers", "1", "--log-level", "warning"),
+            # What is asked for at random is longer than what gunicorn takes for an address.
+            *("--limit-request-line", "0"),
             module="gunicorn",
             CHAOS=str(self.chaos),
         )

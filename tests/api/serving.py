@@ -2,7 +2,8 @@
 The API as gunicorn serves it, on a scratch database (the variables of ``tests.log.crowd``), and what is asked of it afterwards.
 
 ``CHAOS`` is the share of requests that are answered 429, and the same again for 500 before and 500 after the work was done.
-``python -m tests.api.serving key`` prints a key of the tenant "acme"; ``count`` prints what is in its log, as JSON.
+``python -m tests.api.serving key`` prints a key of the tenant "acme"; ``fill`` records and seals 300 events;
+``count`` prints what is in its log, as JSON.
 """
 
 from __future__ import annotations
@@ -60,6 +61,19 @@ def key() -> None:
     print(create_key("the test's", tenant=TENANT, scopes=["events:write", "events:read", "verify", "export"])[1])
 
 
+def fill() -> None:
+    """Some events, sealed: there is something to read and to prove."""
+    from django.core.management import call_command
+
+    from auditkit_django import auditlog
+
+    with auditlog.batch() as batch:
+        for number in range(300):
+            batch.event("member.invited", tenant=TENANT, actor=f"user:{number % 7}", resource=f"invitation:{number}")
+    call_command("auditkit_worker", "--once", stdout=sys.stderr)
+    call_command("auditkit_seal", "--tenant", TENANT, stdout=sys.stderr)
+
+
 def count() -> None:
     """How many events were sent and which, after all are appended; what waits, and the verdict."""
     from django.core.management import call_command
@@ -82,4 +96,4 @@ def count() -> None:
 
 if __name__ == "__main__":
     setup()
-    {"key": key, "count": count}[sys.argv[1]]()
+    {"key": key, "fill": fill, "count": count}[sys.argv[1]]()

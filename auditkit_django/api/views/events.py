@@ -12,6 +12,7 @@ from auditkit_django.access.grant import READ, WRITE
 from auditkit_django.api import described
 from auditkit_django.api.base import ApiView
 from auditkit_django.api.filters import PARAMETERS, EventFilterSet
+from auditkit_django.api.garbage import collecting_later
 from auditkit_django.api.incoming import incoming
 from auditkit_django.api.outgoing import outgoing, outgoing_in_full
 from auditkit_django.api.problems import ProblemError, malformed, not_found
@@ -66,9 +67,10 @@ class Events(ApiView):
         key = _idempotency_key(request)
         if not self.has_body:
             raise malformed("body: got none, wanted an event, or a list of events, and a Content-Length")
-        if isinstance(request.data, list):
-            return self._many(request.data, key, is_atomic=mode == _MODES[0])
-        return self._one(request.data, key)
+        with collecting_later():
+            if isinstance(request.data, list):
+                return self._many(request.data, key, is_atomic=mode == _MODES[0])
+            return self._one(request.data, key)
 
     def _one(self, item: object, key: str | None) -> Response:
         try:
