@@ -61,6 +61,33 @@ def key() -> None:
     print(create_key("the test's", tenant=TENANT, scopes=["events:write", "events:read", "verify", "export"])[1])
 
 
+def race() -> None:
+    """The same 300 events with keys, and twenty of its own, twenty times over: how many were recorded."""
+    from auditkit_django.recording.encoding import encode_row
+    from auditkit_django.recording.ingesting import write_all
+    from auditkit_django.recording.record import build_draft
+
+    recorded = 0
+    for round in range(20):
+        keys = [f"{round}/{number}" for number in range(300)]
+        # All in one order: two batches in different orders would wait for each other.
+        own = [f"{round}/{os.getpid()}/{number}" for number in range(20)]
+        drafts = [
+            build_draft(
+                action="member.invited",
+                tenant=TENANT,
+                actor="system",
+                idempotency_key=key,
+                resource=f"invitation:{key}",
+            )
+            for key in (*keys, *own)
+        ]
+        outcomes = write_all([(draft, encode_row(draft)) for draft in drafts])
+        assert all(isinstance(one, bool) for one in outcomes), "no key stands for another event"
+        recorded += sum(one is True for one in outcomes)
+    print(recorded)
+
+
 def fill() -> None:
     """Some events, sealed: there is something to read and to prove."""
     from django.core.management import call_command
@@ -96,4 +123,4 @@ def count() -> None:
 
 if __name__ == "__main__":
     setup()
-    {"key": key, "fill": fill, "count": count}[sys.argv[1]]()
+    {"key": key, "race": race, "fill": fill, "count": count}[sys.argv[1]]()

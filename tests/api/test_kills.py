@@ -88,3 +88,12 @@ def test_a_server_that_is_killed_in_the_middle_of_a_batch_records_all_or_nothing
         server.start()
     assert httpx.post(f"{server.url}/v1/events", json=items, headers=headers, timeout=30).status_code == 201
     assert json.loads(scene.run("count", module="tests.api.serving"))["events"] == len(items)
+
+
+def test_processes_that_send_the_same_events_at_once_record_each_once(scene: Scene) -> None:
+    racers = [scene.start("race", module="tests.api.serving") for _ in range(4)]
+    assert [racer.wait(PATIENCE_SECONDS) for racer in racers] == [0] * 4, [scene.errors(racer) for racer in racers]
+    recorded = [int(scene.printed(racer)) for racer in racers]
+    found = json.loads(scene.run("count", module="tests.api.serving"))
+    assert sum(recorded) == found["events"] == found["targets"] == 20 * (300 + 4 * 20)
+    assert (found["pending"], found["verdict"]) == (0, "VALID")
