@@ -113,7 +113,9 @@ def write_keyed_events(rows: Sequence[EventRow], *, using: str = DEFAULT_DB_ALIA
     connection = get_connection(using)
     if connection.vendor == "postgresql":
         with transaction.atomic(using=using, savepoint=False), server_cursor(connection) as cursor:
-            written = _copy_new_rows(cursor, rows) if len(rows) >= COPY_FROM else _record_new_rows(cursor, rows)
+            written = (
+                _copy_new_rows(cursor, connection, rows) if len(rows) >= COPY_FROM else _record_new_rows(cursor, rows)
+            )
             wake_on_commit(connection)
         return written
     with transaction.atomic(using=using, savepoint=False), connection.cursor() as cursor:
@@ -129,7 +131,7 @@ def _record_new_rows(cursor: Any, rows: Sequence[EventRow]) -> set[UUID]:
     return {row[0] for row in cursor.fetchall()}
 
 
-def _copy_new_rows(cursor: Any, rows: Sequence[EventRow]) -> set[UUID]:
+def _copy_new_rows(cursor: Any, connection: BaseDatabaseWrapper, rows: Sequence[EventRow]) -> set[UUID]:
     """By COPY, which takes a third of the time; a key that somebody else uses at this moment leads back to the other way."""
     cursor.execute(_STANDING, [[row.tenant for row in rows], [row.id for row in rows]])
     standing = {row[0] for row in cursor.fetchall()}
@@ -138,7 +140,8 @@ def _copy_new_rows(cursor: Any, rows: Sequence[EventRow]) -> set[UUID]:
         return set()
     cursor.execute("SAVEPOINT auditkit_keyed")
     try:
-        _copy_rows(cursor, fresh)
+        with connection.wrap_database_errors:
+            _copy_rows(cursor, fresh)
     except IntegrityError:
         cursor.execute("ROLLBACK TO SAVEPOINT auditkit_keyed")
         return _record_new_rows(cursor, fresh)
