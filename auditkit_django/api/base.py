@@ -51,6 +51,7 @@ class ApiView(APIView):
     renderer_classes = [PlainJSONRenderer]
     content_negotiation_class = _Negotiation
     versioning_class = None
+    metadata_class = None
     schema = AutoSchema()
 
     scopes: ClassVar[Mapping[str, str]] = {}

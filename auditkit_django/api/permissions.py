@@ -24,7 +24,9 @@ class HasScope(BasePermission):
         grant = request.auth
         if not isinstance(grant, Grant):
             raise NotAuthenticated
-        scope = cast("ApiView", view).scopes.get(request.method or "")
+        # HEAD is answered by get().
+        method = "GET" if request.method == "HEAD" else request.method or ""
+        scope = cast("ApiView", view).scopes.get(method)
         if scope is not None and scope not in grant.scopes:
             raise ProblemError(403, "scope_missing", f"The key lacks the scope {scope}.", scope=scope)
         return True

@@ -121,10 +121,12 @@ def test_each_address_takes_its_scope(
     assert problem(response) == (403, "scope_missing")
     assert response.json()["scope"] == scope
     assert make_api(acme, scopes=(scope,)).ask(method, path, body).status_code != 403
+    if method == "GET":
+        assert make_api(acme, scopes=others).ask("HEAD", path).status_code == 403
     assert problem(Api().ask(method, path, body)) == (401, "key_missing")
 
 
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 def test_nothing_is_changed_or_deleted_over_the_api(api: Api, method: str) -> None:
     for path in ("events", "events/018f0000-0000-7000-8000-000000000000", "checkpoint"):
         assert problem(api.ask(method, path, {})) == (405, "method_not_allowed")
