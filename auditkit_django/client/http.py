@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+# What httpx and a first connection would import in the sender's thread is imported here: a fork in the middle of an import
+# leaves its child with half a module.
+import encodings.idna
 import gzip
 import os
 import time
 from typing import Any, Final
 
+import certifi
+import httpcore
 import httpx
 
 from auditkit_django.client.answers import Answer
@@ -14,6 +19,7 @@ from auditkit_django.client.errors import NoAnswerError
 from auditkit_django.client.settings import Settings
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+_LOADED: Final = (encodings.idna, certifi, httpcore)
 #: Less is not worth it: it fits into one packet.
 _LEAST_COMPRESSED: Final = 1400
 #: What httpx raises where there is no whole answer.
