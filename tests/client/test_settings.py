@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import pickle
+import re
 import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from auditkit_django.client import AsyncAuditKit, AuditKit, NoAnswerError, RefusedError, SettingsError
+from auditkit_django.client.settings import Options, Settings
 from tests.client.servers import KEY, AuditServer, problem, says
 
 URL = "https://app.example.org/audit/api"
@@ -99,3 +103,12 @@ def test_the_key_is_in_no_repr_log_or_error(server: AuditServer, caplog: pytest.
     assert server.asked[0].headers["authorization"] == f"Bearer {KEY}"
     secret = KEY.split("_")[3]
     assert not any(secret in text for text in [*shown, caplog.text])
+
+
+def test_every_option_is_documented_with_its_default() -> None:
+    text = (Path(__file__).parents[2] / "docs/client.md").read_text().partition("## Options")[2]
+    written = dict(re.findall(r"^\| `(\w+)` \| `(.+?)` \|", text, re.MULTILINE))
+    defaults = {one.name: repr(one.default) for one in dataclasses.fields(Settings)}
+    defaults |= {"api_key": "AUDITKIT_API_KEY", "base_url": "AUDITKIT_BASE_URL", "on_full": '"raise"'}
+    assert written == defaults
+    assert Options.__annotations__.keys() == defaults.keys() - {"api_key", "base_url", "tenant"}

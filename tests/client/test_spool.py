@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from auditkit_django.client import QueueFullError, SettingsError
+from auditkit_django.client import QueueFullError, SettingsError, outbox
 from auditkit_django.client.queue import MemoryQueue, Store
 from auditkit_django.client.segment import Segment
 from auditkit_django.client.spool import Spool
-from tests.client.conftest import Make
+from tests.client.conftest import Make, wait_until
 from tests.client.servers import AuditServer, Said, says
 
 LOCK = threading.RLock()
@@ -294,6 +294,21 @@ def test_a_file_that_another_process_took_before_it_was_locked_is_not_written_to
     assert segment.path.exists()
     assert segment.path not in stolen
     segment.close()
+
+
+def test_a_process_that_runs_takes_over_from_one_that_dies_meanwhile(
+    server: AuditServer, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spools: Callable[..., Spool]
+) -> None:
+    monkeypatch.setattr(outbox, "LOOK_SECONDS", 0.02)
+    client = make(spool=tmp_path)
+    client.event("a.b")
+    assert client.flush(10)
+    other = spools()
+    other.put([line(1)])
+    assert client.flush(10)
+    assert len(server.log) == 1
+    other.close()
+    wait_until(lambda: len(server.log) == 2)
 
 
 def test_a_directory_that_is_none_is_refused(tmp_path: Path, make: Make) -> None:
