@@ -11,12 +11,14 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import IO, TYPE_CHECKING, Literal
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
+from django.db.models import Model
 
+from auditkit_django.access.viewer_tokens import create_token
 from auditkit_django.drafts import Actor, Change, Outcome, Severity, Target
 from auditkit_django.evidence.export import export as _export
 from auditkit_django.evidence.order import PROVEN, Order
@@ -29,7 +31,7 @@ from auditkit_django.log.verify import verify as _verify
 from auditkit_django.query.filters import EventFilter
 from auditkit_django.query.pages import ListedEvent, Page, page_of
 from auditkit_django.recording.batch import Batch
-from auditkit_django.recording.coercion import subjects_of, texts_of
+from auditkit_django.recording.coercion import name_of, subjects_of, texts_of
 from auditkit_django.recording.context import Context, current_actor
 from auditkit_django.recording.context import context as _context
 from auditkit_django.recording.record import record
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Actor", "Batch", "Change", "ListedEvent", "Page", "Target", "VerifyReport",
-    "aevent", "batch", "context", "event", "export_evidence", "list", "verify",
+    "aevent", "batch", "context", "create_viewer_token", "event", "export_evidence", "list", "verify",
 ]  # fmt: skip
 
 
@@ -121,6 +123,13 @@ def list(
     category: str | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
+    ip: str | None = None,
+    request_id: str | None = None,
+    recorded_start: datetime | None = None,
+    recorded_end: datetime | None = None,
+    metadata: Mapping[str, object] | None = None,
+    text: str | None = None,
+    query: str | None = None,
     limit: int = 100,
     order: Literal["desc", "asc"] = "desc",
     cursor: str | None = None,
@@ -128,10 +137,15 @@ def list(
     """
     One page of the tenant's events, newest first, filtered; ``page.next_cursor`` leads to the next one.
 
-    ``start`` is included and ``end`` is not (times of occurrence). ``action`` may end in ``.*``.
+    ``start`` is included and ``end`` is not (times of occurrence; ``recorded_start`` and ``recorded_end`` are of recording).
+    ``action`` may end in ``.*``, ``ip`` is an address or a network, ``metadata`` what the event's contain, ``text`` part of any
+    value, and ``query`` the query language (docs/query.md)::
+
+        auditlog.list(org, query='action:member.* -outcome:success ip:203.0.113.0/24 "ada"')
 
     Raises:
-        MalformedError: A limit, order or cursor that cannot be used (a cursor belongs to one tenant and filter).
+        MalformedError: A limit, order or cursor that cannot be used (a cursor belongs to one tenant and filter), or a filter
+            that cannot be meant; QueryError, whose ``position`` says where, for ``query``.
     """
     chosen = EventFilter(
         action=action,
@@ -142,6 +156,13 @@ def list(
         category=category,
         start=start,
         end=end,
+        ip=ip,
+        request_id=request_id,
+        recorded_start=recorded_start,
+        recorded_end=recorded_end,
+        metadata=metadata,
+        text=text,
+        query=query,
     )
     return page_of(tenant_key(tenant), chosen, limit=limit, order=order, cursor=cursor)
 
@@ -159,6 +180,7 @@ def export_evidence(
     since: Iterable[str] = (),
     sample: int = 25,
     seed: str = "1",
+    pdf: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> Iterator[bytes] | int:
     """
@@ -171,7 +193,7 @@ def export_evidence(
 
     ``chosen`` narrows the events, ``withheld`` names fields that are left out (actor, changes, context, metadata, on_behalf_of,
     targets): both are counted and proven to exist. ``since`` are signed notes that the receiver holds. A bundle's report has
-    ``sample`` events drawn by ``seed``. ``progress`` is called with (done, all) entries.
+    ``sample`` events drawn by ``seed``, and with ``pdf`` is there as PDF too. ``progress`` is called with (done, all) entries.
 
     Raises:
         MalformedError: Something that cannot be meant: another format, a naive time, an unknown field, a text file.
@@ -191,6 +213,8 @@ def export_evidence(
         since=texts_of(since, "since"),
         sample=sample,
         seed=seed,
+        pdf=pdf,
+        name=(name_of(tenant) or "") if isinstance(tenant, Model) else "",
     )
     found = _export(order, progress=progress)
     if file is None:
@@ -255,3 +279,24 @@ def verify(
     """
     pinned = [parse_vkey(key) for key in keys]
     return _verify(tenant_key(tenant), max_entries=max_entries, since=since, keys=pinned, progress=progress)
+
+
+def create_viewer_token(
+    tenant: object,
+    *,
+    viewer: object,
+    scopes: Iterable[str] = ("events:read",),
+    expires_in: timedelta = timedelta(minutes=15),
+    only_actor: object = None,
+) -> str:
+    """
+    A text with which whoever holds it sees the tenant's log, to embed the trail or to read the API from a browser.
+
+    ``viewer`` (a user, ``"user:42"``) is whom events of what is done with it name. ``scopes``: ``events:read`` to see, ``export``
+    and ``verify`` for more. It holds for ``expires_in``, at most 24 hours, and cannot be revoked. ``only_actor`` limits it to
+    that actor's events: "my activity".
+
+    Raises:
+        MalformedError: A scope that viewers cannot have, or another life.
+    """
+    return create_token(tenant, viewer=viewer, scopes=scopes, expires_in=expires_in, only_actor=only_actor)

@@ -14,6 +14,7 @@ from django.db import DatabaseError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.module_loading import import_string
 
+from auditkit_django.access import configured as access
 from auditkit_django.actions import all_actions
 from auditkit_django.conf import AuditkitSettings, known_settings, settings
 from auditkit_django.environment import is_test_run
@@ -163,6 +164,27 @@ def check_publishers(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
     """E007 a publisher that cannot be made of its settings."""
     hint = "docs/publishing.md has the form and each publisher's options."
     return [Error(f"Publishing: {problem}", hint=hint, id="auditkit.E007") for problem in configured.problems()]
+
+
+@register("auditkit")
+def check_access(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """E002 a value of API or embedded trail that cannot work."""
+    return [Error(problem, id="auditkit.E002") for problem in access.problems()]
+
+
+@register("auditkit", deploy=True)
+def check_deployment(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """W014 requests to the API that each process counts for itself; with ``check --deploy``."""
+    if access.is_cache_shared():
+        return []
+    return [
+        Warning(
+            f"AUDITKIT['API_CACHE'] is {settings.API_CACHE!r}, a cache of one process: each process counts requests and refused"
+            " keys for itself.",
+            hint="Use a cache that all processes share: Redis, Memcached, or the database's.",
+            id="auditkit.W014",
+        )
+    ]
 
 
 @register("auditkit")

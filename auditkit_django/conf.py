@@ -110,6 +110,27 @@ class AuditkitSettings:
     BLOCKED_ADDRESSES: Iterable[str] = ()
     #: Routes that need no event, each with its reason: {"cart:add": "a cart is no record yet"} (name, path, or either with *).
     COVERAGE_IGNORE: Mapping[str, str] = {}
+    #: Secrets that digests of API keys are made with, the newest first: a text of 32 characters or more, or several. None:
+    #: ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS``.
+    API_KEY_PEPPER: str | Iterable[str] | None = None
+    #: What new API keys are marked with: "live", "test", … (1 to 8 lower-case letters).
+    API_KEY_ENVIRONMENT: str = "live"
+    #: Days that an API key is valid for where nothing else is said, and at most. None: keys may be valid for ever.
+    API_KEY_DAYS: int | None = 365
+    #: Requests in a minute, of one key or viewer and of one tenant: {"read": 600, "write": 600, "export": 10}; None: no limit.
+    API_RATES: Mapping[str, int | None] = {"read": 600, "write": 600, "export": 10}
+    #: Keys that are refused in a minute, of one address and of one prefix, before it has to wait.
+    API_FAILURES_PER_MINUTE: int = 20
+    #: Name in ``CACHES`` of where requests are counted: shared by all processes, or each counts for itself.
+    API_CACHE: str = "default"
+    #: What a cache that cannot be reached does: "open" (requests pass uncounted) or "closed" (503).
+    API_THROTTLE_FAILS: Literal["open", "closed"] = "open"
+    #: Largest body of a request in bytes, unpacked.
+    API_MAX_BODY_BYTES: int = 8 * 1024 * 1024
+    #: Seconds after which PostgreSQL gives up a list or search.
+    API_STATEMENT_SECONDS: float = 5.0
+    #: Origins ("https://app.example") whose pages may show the embedded trail in a frame, and read the API from a browser.
+    EMBED_ORIGINS: Iterable[str] = ()
     #: Install the append-only guards in test databases too (they refuse the flush of ``TransactionTestCase``).
     GUARDS_IN_TESTS: bool = False
 

@@ -7,7 +7,9 @@ The whole error tree. Each class ends in Error and carries a stable ``code`` for
     ├── MalformedError                 malformed           refused data; also a ValueError
     │   ├── MissingTenantError         tenant_missing      no tenant given and none in the context
     │   ├── UnknownActionError         action_unknown      not registered, and UNKNOWN_ACTION = "error"
+    │   ├── QueryError                 query_malformed     a text of the query language; ``position`` says where
     │   └── IdempotencyConflictError   idempotency_conflict  the key was used with another payload
+    ├── AccessError                    access              a key or token that does not let its bearer in
     ├── VerificationError              verification        a proof or signature does not hold
     ├── RecordingError                 recording           the event was not recorded
     ├── AppendOnlyError                append_only         an update or delete of what may never change; also a TypeError
@@ -17,6 +19,7 @@ The whole error tree. Each class ends in Error and carries a stable ``code`` for
     ├── PublishError                   publish             a checkpoint is not where it was to be published
     │   └── PublicationRefusedError    publication_refused  what is there contradicts it: an alarm
     ├── UntrackedError                 untracked           a change of a tracked model that cannot be recorded row by row
+    ├── QueryTimeoutError              query_timeout       reading took longer than it was given
     ├── AppendError                    append              a pass of the appender could not complete
     └── UnknownTenantError             tenant_unknown      no log of that tenant exists; also a LookupError
 
@@ -28,6 +31,7 @@ from __future__ import annotations
 from auditkit_django.ledger.errors import AuditkitError, MalformedError, VerificationError
 
 __all__ = [
+    "AccessError",
     "AppendError",
     "AppendOnlyError",
     "AuditkitError",
@@ -37,6 +41,8 @@ __all__ = [
     "MissingTenantError",
     "PublicationRefusedError",
     "PublishError",
+    "QueryError",
+    "QueryTimeoutError",
     "RecordingError",
     "RetentionError",
     "SealError",
@@ -59,10 +65,33 @@ class UnknownActionError(MalformedError):
     code = "action_unknown"
 
 
+class QueryError(MalformedError):
+    """A text is not of the query language; ``position`` is the index, from 0, of the character where it stops being it."""
+
+    code = "query_malformed"
+
+    def __init__(self, message: str, *, position: int = 0) -> None:
+        super().__init__(message)
+        self.position = position
+
+
 class IdempotencyConflictError(MalformedError):
     """The idempotency key already stands for an event with another payload."""
 
     code = "idempotency_conflict"
+
+
+class AccessError(AuditkitError):
+    """
+    A key or token does not let its bearer in. ``code`` says why: ``key_malformed``, ``key_unknown``, ``key_expired``,
+    ``key_revoked``, ``address_refused``, ``token_malformed``, ``token_expired``.
+    """
+
+    code = "access"
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class RecordingError(AuditkitError):
@@ -117,6 +146,12 @@ class AppendError(AuditkitError):
     """A pass of the appender did not complete and was rolled back; pending events stay pending."""
 
     code = "append"
+
+
+class QueryTimeoutError(AuditkitError):
+    """Reading took longer than it was given: ask for a shorter time, or for something that has an index."""
+
+    code = "query_timeout"
 
 
 class UnknownTenantError(AuditkitError, LookupError):

@@ -1,4 +1,4 @@
-"""What the migrations do besides Django's own operations: tenant-first keys, the recorder, the guards."""
+"""What the migrations do besides Django's own operations: tenant-first keys, the recorder, the guards, the searching."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from auditkit_django.conf import settings
 from auditkit_django.environment import is_test_run
-from auditkit_django.sql import guards, postgresql
+from auditkit_django.sql import disclosed, guards, postgresql
 
 if TYPE_CHECKING:
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
@@ -36,3 +36,17 @@ def remove_keys(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> Non
     if schema_editor.connection.vendor == "postgresql":
         for sql in (postgresql.DROP_RECORD_FUNCTION, *postgresql.PLAIN_KEYS):
             schema_editor.execute(sql)
+
+
+def install_searching(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
+    """The functions that look into disclosures (PostgreSQL; on SQLite each connection gets one of Python's)."""
+    if schema_editor.connection.vendor == "postgresql":
+        for sql in disclosed.CREATE:
+            schema_editor.execute(sql, params=None)
+
+
+def remove_searching(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
+    """Backwards of :func:`install_searching`."""
+    if schema_editor.connection.vendor == "postgresql":
+        for sql in disclosed.DROP:
+            schema_editor.execute(sql, params=None)

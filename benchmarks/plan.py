@@ -32,6 +32,8 @@ class Plan:
     seal_events: int = 100_000
     prove_entries: int = 1_000_000
     proofs: int = 1000
+    export_rounds: int = 1
+    export_events: int = 1_000_000
     disk_events: int = 1_000_000
     disk_tenants: int = 100
     client_rounds: int = 7
@@ -68,6 +70,7 @@ class Plan:
             seal_events=2000,
             prove_entries=10_000,
             proofs=50,
+            export_events=3000,
             disk_events=3000,
             disk_tenants=10,
             client_rounds=1,

@@ -43,7 +43,7 @@ def _registry_as_it_was() -> Iterator[None]:
 def test_the_taxonomy_has_80_actions_and_60_are_on() -> None:
     assert len(taxonomy.DEFAULTS) == 80
     assert sum(action.is_on for action in taxonomy.DEFAULTS) == 60
-    assert len({action.name for action in CATALOGUE}) == 87
+    assert len({action.name for action in CATALOGUE}) == 88
 
 
 def test_the_log_has_actions_of_its_own() -> None:
@@ -288,7 +288,7 @@ def test_the_room_needs_no_django() -> None:
         "print(len(actions.all_actions()), sorted(m for m in sys.modules if m.startswith('django.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split(maxsplit=1) == ["87", "[]\n"]
+    assert done.stdout.split(maxsplit=1) == ["88", "[]\n"]
 
 
 # Sentences
@@ -388,7 +388,7 @@ def test_render_never_fails(template: str, values: Mapping[str, object]) -> None
 def test_the_command_prints_every_action() -> None:
     text = _command()
     assert all(action.name in text for action in CATALOGUE)
-    assert "80 default actions, 60 of them on; 7 of the log itself" in text
+    assert "80 default actions, 60 of them on; 8 of the log itself" in text
 
 
 def test_the_command_prints_only_what_was_asked_for() -> None:

@@ -65,6 +65,35 @@ def test_an_unknown_setting_is_named_with_the_known_ones(settings: Any) -> None:
         ("TRUSTED_PROXY_COUNT", -1),
         ("TRUSTED_PROXY_COUNT", "1"),
         ("TRUSTED_PROXY_COUNT", True),
+        ("API_KEY_PEPPER", "short"),
+        ("API_KEY_PEPPER", ["p" * 32, "short"]),
+        ("API_KEY_PEPPER", []),
+        ("API_KEY_PEPPER", 7),
+        ("API_KEY_ENVIRONMENT", "Live"),
+        ("API_KEY_ENVIRONMENT", "environment"),
+        ("API_KEY_ENVIRONMENT", ""),
+        ("API_KEY_DAYS", 0),
+        ("API_KEY_DAYS", "365"),
+        ("API_RATES", 600),
+        ("API_RATES", {"reads": 600}),
+        ("API_RATES", {"read": 0}),
+        ("API_RATES", {"read": "600/m"}),
+        ("API_FAILURES_PER_MINUTE", 0),
+        ("API_CACHE", "redis"),
+        ("API_THROTTLE_FAILS", "raise"),
+        ("API_MAX_BODY_BYTES", 100),
+        ("API_STATEMENT_SECONDS", 0),
+        ("API_STATEMENT_SECONDS", True),
+        ("API_STATEMENT_SECONDS", float("nan")),
+        ("EMBED_ORIGINS", "https://app.example"),
+        ("EMBED_ORIGINS", None),
+        ("EMBED_ORIGINS", ["app.example"]),
+        ("EMBED_ORIGINS", ["https://app.example/"]),
+        ("EMBED_ORIGINS", ["https://*.example"]),
+        ("EMBED_ORIGINS", ["*"]),
+        ("EMBED_ORIGINS", ["https://App.example"]),
+        ("EMBED_ORIGINS", ["https://app.example; script-src *"]),
+        ("EMBED_ORIGINS", ["https://app.example\n"]),
     ],
 )
 def test_a_value_that_cannot_work_is_refused(settings: Any, name: str, value: object) -> None:
@@ -81,6 +110,43 @@ def test_a_dotted_path_that_leads_nowhere_is_refused(settings: Any, name: str, p
     settings.AUDITKIT = {**settings.AUDITKIT, name: path}
     [message] = _found()
     assert (message.id, path in message.msg) == ("auditkit.E003", True)
+
+
+def test_what_works_for_the_api_is_not_refused(settings: Any) -> None:
+    settings.AUDITKIT = {
+        **settings.AUDITKIT,
+        "API_KEY_PEPPER": ["n" * 32, "o" * 40],
+        "API_KEY_ENVIRONMENT": "test",
+        "API_KEY_DAYS": None,
+        "API_RATES": {"read": None, "export": 1},
+        "API_STATEMENT_SECONDS": 2,
+        "EMBED_ORIGINS": ("https://app.example", "http://localhost:8000", "http://[::1]:8000"),
+    }
+    assert _ids() == []
+
+
+def test_a_pepper_that_is_refused_is_not_written_down(settings: Any) -> None:
+    settings.AUDITKIT = {**settings.AUDITKIT, "API_KEY_PEPPER": "hunter2"}
+    [message] = _found()
+    assert "hunter2" not in str(message)
+
+
+@pytest.mark.parametrize(
+    ("backend", "found"),
+    [
+        ("django.core.cache.backends.locmem.LocMemCache", ["auditkit.W014"]),
+        ("django.core.cache.backends.dummy.DummyCache", ["auditkit.W014"]),
+        ("django.core.cache.backends.filebased.FileBasedCache", []),
+    ],
+    ids=["locmem", "dummy", "files"],
+)
+def test_a_cache_of_one_process_is_noticed_before_a_deployment(
+    settings: Any, backend: str, found: list[str], tmp_path: Any
+) -> None:
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": str(tmp_path)}}
+    ids = [message.id or "" for message in run_checks(include_deployment_checks=True)]
+    assert [one for one in ids if one.startswith("auditkit.") and one != "auditkit.W011"] == found
+    assert "auditkit.W014" not in _ids()
 
 
 def test_callables_are_taken_for_dotted_paths(settings: Any) -> None:

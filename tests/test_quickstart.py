@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -72,9 +73,12 @@ def test_the_quick_start_works_as_printed(tmp_path: Path) -> None:
     assert "billing changed the organization" in listed or "billing updated" in listed or "org" in listed, listed
     verified = output["python manage.py auditkit_verify --all"]
     assert "1: VALID" in verified
-    exported = (tmp_path / "events.csv").read_text()
-    assert '"data.exported"' in exported
-    assert '"org.updated"' in exported
+    proven = next(text for command, text in output.items() if "auditkit_django.ledger verify" in command)
+    assert proven.startswith("VALID\n")
+    with zipfile.ZipFile(tmp_path / "evidence.zip") as archive:
+        exported = archive.read("entries.jsonl").decode()
+    assert '"action":"data.exported"' in exported
+    assert '"action":"org.updated"' in exported
 
 
 def test_the_readme_has_two_commands_for_a_fresh_machine() -> None:

@@ -6,7 +6,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
@@ -21,7 +21,7 @@ from auditkit_django.admin.exporting import SelectedEvents, record_viewing
 from auditkit_django.admin.readonly import KeysetChangeList, ReadOnlyAdmin
 from auditkit_django.evidence.download import download
 from auditkit_django.evidence.order import Order
-from auditkit_django.exceptions import MalformedError
+from auditkit_django.exceptions import AuditkitError, MalformedError
 from auditkit_django.models import Event
 from auditkit_django.query.pages import ListedEvent, event_of, listed
 from auditkit_django.templatetags.auditkit_visible import visible
@@ -88,7 +88,7 @@ class EventAdmin(ReadOnlyAdmin):
     list_filter = [OutcomeFilter, ("occurred_at", admin.DateFieldListFilter)]
     search_fields = ("actor_id", "target_id", "action")
     search_help_text = _("Exactly: an actor's id, a target's id or an action")
-    actions = ["export_as_csv"]
+    actions = ["export_as_csv", "export_with_proof"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         tenant = tenant_of(request)
@@ -147,6 +147,19 @@ class EventAdmin(ReadOnlyAdmin):
             return None
         ids = tuple(queryset.values_list("pk", flat=True)[:MAX_SELECTED])
         return download(request, Order(tenant=tenant, format="csv", proof=False, chosen=SelectedEvents(ids=ids)))
+
+    @admin.action(description=_("Export with proof (JSON lines)"), permissions=["export"])
+    def export_with_proof(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
+        """The selected events with their proof; every other entry of the log is left out, and proven to exist."""
+        tenant = tenant_of(request)
+        if tenant is None:
+            return None
+        ids = tuple(queryset.values_list("pk", flat=True)[:MAX_SELECTED])
+        try:
+            return download(request, Order(tenant=tenant, format="jsonl", chosen=SelectedEvents(ids=ids)))
+        except AuditkitError as exc:
+            self.message_user(request, visible(exc), level=messages.ERROR)
+            return None
 
     @admin.display(description=_("event"))
     def sentence(self, event: Any) -> str:

@@ -16,6 +16,7 @@ from typing import IO, Any, Final, cast
 
 from auditkit_django.evidence.layouts import Content, blocks
 from auditkit_django.evidence.walk import Walk
+from auditkit_django.ledger import standalone
 from auditkit_django.ledger.disclosure import encode_value
 from auditkit_django.ledger.evidence import bundle as form
 from auditkit_django.ledger.evidence.form import encode_hashes, rotation_as_json
@@ -25,12 +26,12 @@ _INSTRUCTIONS: Final = """# How to verify this bundle
 
 With Python, and nothing else installed:
 
-    python verify.py BUNDLE.zip --key "VERIFIER KEY"
+    python -I verify.py BUNDLE.zip --key "VERIFIER KEY"
 
 Take verify.py from somewhere else than this bundle: the package `auditkit-verify`, or an earlier copy. A verifier that comes
 along with what it is to verify may be made to fit it. With the package `auditkit-django` (Django is not needed) it is
 
-    python -m auditkit_django.ledger verify BUNDLE.zip --key "VERIFIER KEY"
+    python -I -m auditkit_django.ledger verify BUNDLE.zip --key "VERIFIER KEY"
 
 The verifier key is one line that the operator of the log gave you earlier, by another way than this bundle. A key that comes
 along with what it is to prove proves nothing. A signed note that you kept of this log is given as `--since FILE`.
@@ -44,7 +45,7 @@ right, or that an act was allowed. report.html is for reading: nothing in it is 
 
 
 def bundle(
-    content: Content, again: Walk, readable: Callable[[Mapping[str, str]], Mapping[str, str]]
+    content: Content, again: Walk, readable: Callable[[Mapping[str, str]], Iterable[tuple[str, bytes]]]
 ) -> Iterator[bytes]:
     """
     Blocks of the zip. ``again`` is a second walk over the same entries, of which the totals are; ``readable`` makes the files for
@@ -54,14 +55,14 @@ def bundle(
     digests: dict[str, str] = {}
     with zipfile.ZipFile(cast("IO[bytes]", sink), "w", zipfile.ZIP_DEFLATED) as archive:
         for name, pieces in _files(content, again):
-            yield from _member(archive, sink, digests, name, pieces)
-        for name, text in readable(dict(digests)).items():
-            yield from _member(archive, sink, digests, name, (text,))
+            yield from _member(archive, sink, digests, name, blocks(pieces))
+        for name, data in readable(dict(digests)):
+            yield from _member(archive, sink, digests, name, (data,))
         content.finish()
         totals = again.totals()
         value = {"files": digests, "manifest": content.manifest.as_json(), "totals": totals.as_json()}
         text = json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1) + "\n"
-        yield from _member(archive, sink, digests, form.MANIFEST, (text,))
+        yield from _member(archive, sink, digests, form.MANIFEST, (text.encode(),))
     yield from sink.drained()
 
 
@@ -78,6 +79,7 @@ def _files(content: Content, again: Walk) -> Iterator[tuple[str, Iterable[str]]]
     if proof.rotations:
         yield form.ROTATIONS, (encode_value(rotation_as_json(one)) + "\n" for one in proof.rotations)
     yield form.INSTRUCTIONS, (_INSTRUCTIONS,)
+    yield form.VERIFIER, (standalone.text(),)
 
 
 def _entries(walk: Walk) -> Iterator[str]:
@@ -92,20 +94,19 @@ def _entries(walk: Walk) -> Iterator[str]:
 def _disclosures(walk: Walk) -> Iterator[str]:
     for shown in walk.shown():
         if shown.disclosures:
-            listed = '","'.join(shown.disclosures)
-            yield f'{{"d":["{listed}"],"seq":{shown.entry.seq}}}\n'
+            yield form.disclosed_line(shown.disclosures, shown.entry.seq) + "\n"
 
 
 def _member(
-    archive: zipfile.ZipFile, sink: _Sink, digests: dict[str, str], name: str, pieces: Iterable[str]
+    archive: zipfile.ZipFile, sink: _Sink, digests: dict[str, str], name: str, content: Iterable[bytes]
 ) -> Iterator[bytes]:
-    """Write a file in pieces, and keep its digest."""
+    """Write a file block by block, and keep its digest."""
     digest = hashlib.sha256()
     # A fixed time: what a bundle holds decides its bytes.
     info = zipfile.ZipInfo(name)
     info.compress_type = zipfile.ZIP_DEFLATED
     with archive.open(info, "w", force_zip64=True) as file:
-        for block in blocks(pieces):
+        for block in content:
             digest.update(block)
             file.write(block)
             yield from sink.drained()

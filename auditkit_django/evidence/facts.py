@@ -18,7 +18,8 @@ class Facts:
     what ``EventFilter.described`` gives. ``events`` are those in scope, ``left_out`` entries that the filter leaves out;
     ``withheld_values``, ``erased_values`` and ``pruned_events`` are counts. ``gaps`` and ``publications`` are sentences.
     ``key_fingerprints`` holds the name of each key that signed, its key id and the SHA-256 of the public key, both in hex.
-    ``files`` maps a name to the SHA-256 of the file, in hex. ``verdict`` is that of the operator's own last verification.
+    ``files`` maps a name to the SHA-256 of the file, in hex. ``verdict`` is that of the operator's own last verification, which
+    looked at the first ``verified_size`` entries of the log; where it is not known how many, none counts as verified.
     """
 
     tenant: str
@@ -52,3 +53,4 @@ class Facts:
     files: Mapping[str, str] = field(default_factory=dict)
     verdict: str | None = None
     verified_at: Moment | None = None
+    verified_size: int | None = None

@@ -75,7 +75,9 @@ def period_of(facts: Facts) -> str:
         return _("No event yet")
     first = utc(facts.time_from or facts.first_time or facts.exported_at).date()
     last = _last_day(facts.time_to) if facts.time_to is not None else utc(facts.sealed_at or facts.exported_at).date()
-    return _("%(first)s to %(last)s") % {"first": day_text(first), "last": day_text(max(first, last))}
+    if last <= first:
+        return day_text(first)
+    return _("%(first)s to %(last)s") % {"first": day_text(first), "last": day_text(last)}
 
 
 def headline(tally: Tally, counts: Counts, tables: Sequence[ControlTable]) -> list[Figure]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from auditkit_django.evidence.walk import Shown, Walk
+from auditkit_django.evidence.walk import Walk
 from auditkit_django.ledger.disclosure import encode_value
 from auditkit_django.ledger.evidence.form import Control, End, Manifest, Proof, line
 from auditkit_django.ledger.evidence.rows import (
@@ -96,6 +96,3 @@ def _listed(items: Iterable[str]) -> Iterator[str]:
         yield before + item
         before = ",\n"
     yield "\n]"
-
-
-__all__ = ["LAYOUTS", "Content", "Shown", "blocks"]

@@ -36,7 +36,10 @@ class Order:
     """
     One export. ``start`` (included) and ``end`` (not), both aware, are of when entries were appended; without proof, of when
     events occurred. ``chosen`` narrows the events, ``withheld`` are names of fields, ``since`` signed notes that the receiver
-    holds. ``sample`` events are drawn by ``seed`` for the report of a bundle.
+    holds.
+
+    Of the report of a bundle: ``sample`` events are drawn by ``seed``, with ``pdf`` it is there as PDF too, and ``name`` is what
+    it calls the organization (its key, where there is none).
 
     Raises:
         MalformedError: Something in it cannot be meant.
@@ -52,6 +55,8 @@ class Order:
     since: tuple[str, ...] = ()
     sample: int = 25
     seed: str = "1"
+    pdf: bool = False
+    name: str = ""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -70,15 +75,18 @@ class Order:
                 raise MalformedError(f"{name}: got the naive {moment}, wanted a datetime with a time zone")
         if self.start is not None and self.end is not None and self.end < self.start:
             raise MalformedError(f"end: got {self.end}, which is before the start")
+        if self.pdf and self.format != "bundle":
+            raise MalformedError(f"pdf: got it for {self.format}, wanted a bundle, which has a report")
         if type(self.sample) is not int or not 0 <= self.sample <= MAX_SAMPLE:
             raise MalformedError(f"sample: got {self.sample!r:.20}, wanted 0 to {MAX_SAMPLE}")
         if not self.seed.isascii() or not self.seed.isprintable() or len(self.seed) > 64:
             raise MalformedError(f"seed: got {self.seed!r:.80}, wanted at most 64 printable ASCII characters")
         self.held()
 
-    def held(self) -> list[int]:
-        """The sizes of the checkpoints in ``since``, each once."""
-        return sorted({parse_checkpoint(parse_note(note).text).size for note in self.since})
+    def held(self) -> dict[int, str]:
+        """The checkpoints in ``since``: size to origin."""
+        found = [parse_checkpoint(parse_note(note).text) for note in self.since]
+        return {one.size: one.origin for one in sorted(found, key=lambda one: one.size)}
 
     @property
     def content_type(self) -> str:

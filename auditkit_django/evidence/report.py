@@ -7,10 +7,13 @@ It is for reading: nothing in it is proven by itself, and it says so. The templa
 
 from __future__ import annotations
 
-from typing import Literal
+from importlib import import_module
+from typing import Any, Literal
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.template.loader import render_to_string
+from django.template.backends.django import DjangoTemplates
+from django.template.loader import get_template
 
 from auditkit_django.evidence.chart import chart_of
 from auditkit_django.evidence.counts import control_tables, counts_of
@@ -39,11 +42,17 @@ def render(facts: Facts, tally: Tally) -> str:
     first, last = days_of(facts, tally)
     counts = counts_of(tally, first, last)
     frameworks = control_tables(counts)
-    return render_to_string(
-        "auditkit_django/evidence/report.html",
+    template = _template("auditkit_django/evidence/report.html")
+    html: str = template.render(
         {
             "facts": facts,
-            "badge": badge(facts.verdict, facts.verified_at),
+            "badge": badge(
+                facts.verdict,
+                facts.verified_at,
+                start=facts.start,
+                end=facts.end,
+                verified_size=facts.verified_size or 0,
+            ),
             "period": period_of(facts),
             "figures": headline(tally, counts, frameworks),
             "scope": scope_of(facts),
@@ -62,6 +71,14 @@ def render(facts: Facts, tally: Tally) -> str:
             "sealed_at": time_text(facts.sealed_at),
         },
     )
+    return html
+
+
+def _template(name: str) -> Any:
+    """A template of the host's engines, which may override ours; of one of our own where the host has none at all."""
+    if settings.TEMPLATES:
+        return get_template(name)
+    return DjangoTemplates({"NAME": "auditkit", "DIRS": [], "APP_DIRS": True, "OPTIONS": {}}).get_template(name)
 
 
 def render_pdf(html: str, *, paper: Paper = "A4") -> bytes:
@@ -72,13 +89,10 @@ def render_pdf(html: str, *, paper: Paper = "A4") -> bytes:
         ImproperlyConfigured: WeasyPrint, or a library of the system that it needs, is not installed; or a template of the host's
             loads something, other than from a ``data:`` URL.
     """
-    try:
-        import weasyprint
-        from weasyprint.urls import FatalURLFetchingError, URLFetcher
-    except (ImportError, OSError) as exc:
-        raise ImproperlyConfigured(
-            f'pdf: WeasyPrint cannot be used ({exc}), wanted: pip install "auditkit-django[pdf]", and Pango'
-        ) from exc
+    require_pdf()
+    import weasyprint
+    from weasyprint.urls import FatalURLFetchingError, URLFetcher
+
     size = weasyprint.CSS(string=f"@page {{ size: {paper} }}")
     fetcher = URLFetcher(allowed_protocols=("data",), fail_on_errors=True)
     try:
@@ -86,3 +100,18 @@ def render_pdf(html: str, *, paper: Paper = "A4") -> bytes:
         return bytes(document.write_pdf(stylesheets=[size], pdf_tags=True))
     except FatalURLFetchingError as exc:
         raise ImproperlyConfigured(f"pdf: a template of the report loads something ({exc}), wanted nothing") from exc
+
+
+def require_pdf() -> None:
+    """
+    Refuse a report as PDF that cannot be made, before anything is recorded of it.
+
+    Raises:
+        ImproperlyConfigured: WeasyPrint, or a library of the system that it needs, is not installed.
+    """
+    try:
+        import_module("weasyprint")
+    except (ImportError, OSError) as exc:
+        raise ImproperlyConfigured(
+            f'pdf: WeasyPrint cannot be used ({exc}), wanted: pip install "auditkit-django[pdf]", and Pango'
+        ) from exc

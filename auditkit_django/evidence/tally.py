@@ -25,6 +25,7 @@ class Tally:
 
     Months are ``YYYY-MM`` and days ``YYYY-MM-DD``, in UTC, of the time at which an event was appended. The sample are the events
     with the smallest SHA-256 of the ASCII text ``<seed>:<seq>``: anybody can draw it again, and nobody could choose it.
+    ``first_time`` and ``last_time`` are when the first and the last event were appended, as their entries say it; None without.
     """
 
     __slots__ = (
@@ -35,6 +36,8 @@ class Tally:
         "by_day_outcome",
         "by_severity",
         "events",
+        "first_time",
+        "last_time",
         "sample",
         "seed",
     )
@@ -43,6 +46,8 @@ class Tally:
         self.sample = sample
         self.seed = seed
         self.events = 0
+        self.first_time: str | None = None
+        self.last_time: str | None = None
         self.by_action_month: dict[tuple[str, str], int] = defaultdict(int)
         self.by_action_outcome: dict[tuple[str, str], int] = defaultdict(int)
         self.by_day_outcome: dict[tuple[str, str], int] = defaultdict(int)
@@ -54,6 +59,9 @@ class Tally:
     def add(self, entry: Entry, values: Mapping[str, str]) -> None:
         """Count one event; to be called once for each, in order of seq. ``values`` as in ``Sampled``."""
         self.events += 1
+        # In order of seq no time falls.
+        self.first_time = self.first_time or entry.time
+        self.last_time = entry.time
         self.by_action_month[entry.action, entry.time[:7]] += 1
         self.by_action_outcome[entry.action, entry.outcome] += 1
         self.by_day_outcome[entry.time[:10], entry.outcome] += 1

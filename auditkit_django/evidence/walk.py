@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from auditkit_django.evidence.order import Order, Progress
+from auditkit_django.evidence.tally import Tally
 from auditkit_django.exceptions import MalformedError
 from auditkit_django.ledger.disclosure import from_json, split
 from auditkit_django.ledger.entry import Entry, leaf_hash, parse
@@ -42,6 +43,7 @@ class Walk:
     licences: Licences
     using: str
     progress: Progress | None = None
+    tally: Tally | None = None
     trailing: tuple[bytes, ...] = ()
     _events: int = 0
     _left_out: int = 0
@@ -57,7 +59,7 @@ class Walk:
         skipped: CompactRange | None = None
         for chunk in self._chunks():
             is_matching = self._matching(chunk)
-            for seq, event_id, body, _has_event, texts in chunk:
+            for seq, event_id, body, texts in chunk:
                 entry = parse(body)
                 is_in_window = manifest.is_in_window(entry.time)
                 leaf = leaf_hash(body)
@@ -92,6 +94,8 @@ class Walk:
         self._events += 1
         self._disclosed += bool(values)
         self._counts[entry.action, entry.time[:7]] += 1
+        if self.tally is not None:
+            self.tally.add(entry, values)
         if len(values) == len(entry.sd):
             return
         for name in entry.sd.keys() - values.keys():
@@ -99,7 +103,7 @@ class Walk:
                 self._withheld += 1
             elif self.licences.is_erased(entry.seq, name):
                 self._erased += 1
-            elif self.licences.is_purged(entry.seq, entry.category, entry.action):
+            elif not values and self.licences.is_purged(entry.seq, entry.category, entry.action):
                 self._purged += 1
 
     def _chunks(self) -> Iterator[list[DisclosedEntry]]:

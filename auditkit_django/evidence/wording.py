@@ -12,6 +12,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from auditkit_django.templatetags.auditkit_numbers import grouped
+
 #: A datetime with a time zone, or text as ``ledger.entry.format_time`` writes it.
 Moment = datetime | str
 Tone = Literal["good", "bad", "unsure", "quiet"]
@@ -45,16 +47,27 @@ _CONDITIONS: Final[Mapping[str, str | Promise]] = {
     "category": gettext_lazy("the category is “%s”"),
     "start": gettext_lazy("it occurred at or after %s"),
     "end": gettext_lazy("it occurred before %s"),
+    "ip": gettext_lazy("it came from the address or network “%s”"),
+    "request_id": gettext_lazy("it belongs to the request “%s”"),
+    "recorded_start": gettext_lazy("it was recorded at or after %s"),
+    "recorded_end": gettext_lazy("it was recorded before %s"),
+    "metadata": gettext_lazy("its details contain %s"),
+    "text": gettext_lazy("one of its values has “%s” in it"),
+    "query": gettext_lazy("it is found by the search “%s”"),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Badge:
-    """What the cover says of the log's integrity. ``tone`` picks colour and sign; the words alone say it too."""
+    """
+    What the cover says of the log's integrity. ``tone`` picks colour and sign; the words alone say it too. ``verdict`` is empty
+    where none was reached for all that the report is about.
+    """
 
     tone: Tone
     headline: str
     detail: str
+    verdict: str = ""
 
 
 def utc(moment: Moment) -> datetime:
@@ -88,21 +101,15 @@ def filter_words(chosen: Mapping[str, str]) -> str:
     )
 
 
-def badge(verdict: str | None, verified_at: Moment | None) -> Badge:
-    """What the operator's own verification came to."""
+def badge(verdict: str | None, verified_at: Moment | None, *, start: int, end: int, verified_size: int) -> Badge:
+    """
+    What the operator's own verification came to, for the entries [``start``, ``end``) of the log.
+
+    It looked at the first ``verified_size`` entries: it says nothing good of those that came later.
+    """
     at = _(" on %s") % time_text(verified_at) if verified_at is not None else ""
     if verdict in ("VALID", "VALID_WITH_GAPS"):
-        headline = (
-            _("Verified: unchanged and complete") if verdict == "VALID" else _("Verified, with gaps that are named")
-        )
-        return Badge(
-            tone="good",
-            headline=headline,
-            detail=_(
-                "Checked by the operator's software%s. You can repeat the check without the operator: see section 2."
-            )
-            % at,
-        )
+        return _whole(verdict, at) if verified_size >= end else _partly(at, start, end, verified_size)
     if verdict is None:
         return Badge(
             tone="quiet",
@@ -114,11 +121,45 @@ def badge(verdict: str | None, verified_at: Moment | None) -> Badge:
             tone="unsure",
             headline=_("The check could not finish"),
             detail=_("This says nothing about the log%s. Repeat the check: see section 2.") % at,
+            verdict=verdict,
         )
     return Badge(
         tone="bad",
         headline=_("BROKEN: the chain does not hold"),
         detail=_("The check%s found that something was changed. Do not rely on this report.") % at,
+        verdict=verdict,
+    )
+
+
+def _whole(verdict: str, at: str) -> Badge:
+    is_valid = verdict == "VALID"
+    return Badge(
+        tone="good",
+        headline=_("Verified: unchanged and complete") if is_valid else _("Verified, with gaps that the check names"),
+        detail=_("Checked by the operator's software%s. You can repeat the check without the operator: see section 2.")
+        % at,
+        verdict=verdict,
+    )
+
+
+def _partly(at: str, start: int, end: int, verified_size: int) -> Badge:
+    """No verdict is shown: it is of less than what the report is about."""
+    if verified_size <= start:
+        return Badge(
+            tone="quiet",
+            headline=_("Sealed, and for you to verify"),
+            detail=_(
+                "The operator's last check%s was before these entries. The check takes one command: see section 2."
+            )
+            % at,
+        )
+    return Badge(
+        tone="unsure",
+        headline=_("Verified through #%s, newer entries are not") % grouped(verified_size - 1),
+        detail=_(
+            "%(newer)s of the %(all)s entries came after the operator's last check%(at)s. Check them all: see section 2."
+        )
+        % {"newer": grouped(end - verified_size), "all": grouped(end - start), "at": at},
     )
 
 

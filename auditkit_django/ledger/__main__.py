@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,14 +15,14 @@ from auditkit_django.ledger.evidence.report import EvidenceReport, Found
 from auditkit_django.ledger.note import parse_vkey
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, prog: str = "python -m auditkit_django.ledger") -> int:
     """Exit code 0 VALID, 1 VALID_WITH_GAPS, 2 INVALID, 3 INCOMPLETE (also where a file or a key cannot be read)."""
-    options = _parser().parse_args(arguments)
+    options = _parser(prog).parse_args(arguments)
     try:
         keys = [parse_vkey(text) for text in options.key]
         since = [path.read_text() for path in options.since]
         with options.file.open("rb") as file:
-            report = verify_evidence(file, keys, since=since)
+            report = verify_evidence(file, keys, since=since, jobs=options.jobs)
     except (OSError, UnicodeDecodeError, MalformedError) as exc:
         print(f"INCOMPLETE: {exc}", file=sys.stderr)
         return 3
@@ -61,8 +62,8 @@ def _line(one: Found) -> str:
     return f"{one.code}{place}: {one.message}"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m auditkit_django.ledger", description="Verify evidence of a log.")
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description="Verify evidence of a log.")
     commands = parser.add_subparsers(required=True)
     verify = commands.add_parser("verify", help="verify evidence: a bundle, csv, json or jsonl")
     verify.add_argument("file", type=Path)
@@ -71,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     verify.add_argument(
         "--since", action="append", default=[], type=Path, metavar="FILE", help="a signed note that you kept"
+    )
+    verify.add_argument(
+        "--jobs", type=int, default=min(os.cpu_count() or 1, 8), metavar="N", help="processes for a large jsonl"
     )
     verify.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser

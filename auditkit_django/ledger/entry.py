@@ -19,11 +19,11 @@ regular expression (``_ENTRY``) holds all of it.
 from __future__ import annotations
 
 import re
-from base64 import b64decode
-from binascii import b2a_base64
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 from auditkit_django.ledger import merkle, strict_json
 from auditkit_django.ledger.errors import MalformedError, excerpt
@@ -41,9 +41,11 @@ MAX_ENTRY_BYTES = 65535
 ACTION_PATTERN = re.compile(r"(?![a-z0-9_.]{97})[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*){1,5}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """The members of an entry but ``v``; ``prev`` is 32 bytes, times are texts of ``format_time``."""
+class Entry(NamedTuple):
+    """
+    The members of an entry but ``v``; ``prev`` is 32 bytes, times are texts of ``format_time``. A tuple, because a verification
+    makes one for each entry.
+    """
 
     log: str
     seq: int
@@ -137,29 +139,22 @@ def parse(data: bytes) -> Entry:
     Raises:
         MalformedError: Anything else; names the member, what was got and what was wanted.
     """
-    _require(len(data) <= MAX_ENTRY_BYTES, "entry", f"{len(data)} bytes", f"at most {MAX_ENTRY_BYTES}")
+    if len(data) > MAX_ENTRY_BYTES:
+        _require(False, "entry", f"{len(data)} bytes", f"at most {MAX_ENTRY_BYTES}")
     # Matching the one allowed form, not reading any JSON and writing it again, rules out two readings of one hash.
     match = _ENTRY.fullmatch(data.decode("ascii", "replace"))
     if match is None:
         raise _refusal(data)
     action, at, category, id_, log, outcome, prev, rec, *digests, seq, severity, time = match.groups()
+    # The form has seen to the time of day: what may still not exist is the day.
     for member, text in (("at", at), ("rec", rec), ("time", time)):
-        _moment(member, text)
-    _require(int(seq) < _SEQ_LIMIT, "seq", int(seq), _WANTED_SEQ)
-    return Entry(
-        log=log,
-        seq=int(seq),
-        prev=b64decode(prev),
-        id=id_,
-        time=time,
-        at=at,
-        rec=rec,
-        action=action,
-        category=category,
-        severity=severity,
-        outcome=outcome,
-        sd={name: digest for name, digest in zip(FIELDS, digests, strict=True) if digest is not None},
-    )
+        if not _is_day(text[:10]):
+            _moment(member, text)
+    number = int(seq)
+    if number >= _SEQ_LIMIT:
+        _require(False, "seq", number, _WANTED_SEQ)
+    sd = {name: digest for name, digest in zip(FIELDS, digests) if digest is not None}  # noqa: B905
+    return Entry(log, number, a2b_base64(prev), id_, time, at, rec, action, category, severity, outcome, sd)
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -199,6 +194,15 @@ def _check(members: Mapping[str, object]) -> None:
         _require(type(name) is str and name in FIELDS, "sd", name, f"one of {', '.join(FIELDS)}")
         is_digest = type(digest) is str and re.fullmatch(_DIGEST, digest) is not None
         _require(is_digest, f"sd.{name}", digest, "base64url of 32 bytes without padding")
+
+
+@lru_cache(maxsize=4096)
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _moment(member: str, text: str) -> datetime:

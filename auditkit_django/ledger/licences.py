@@ -32,7 +32,8 @@ ANY = "*"
 #: Behind every seq.
 MAX = 2**63
 
-_RUN = r"[0-9]{1,16}(?:-[0-9]{1,16})?"
+_SEQ = r"(?:0|[1-9][0-9]{0,15})"
+_RUN = rf"{_SEQ}(?:-{_SEQ})?"
 _RANGES = re.compile(rf"{_RUN}(?:,{_RUN})*", re.ASCII)
 
 
@@ -112,29 +113,38 @@ class Licences:
         Take what the metadata of a control event at ``seq`` says of the log of ``epoch``. What cannot be read, or speaks of what
         comes after it, is no licence.
         """
-        if action == PURGED and said.get("epoch") == epoch:
+        if action == PURGED and _is_epoch(said.get("epoch"), epoch):
             self._take_purge(said, seq)
         parts = said.get("erased") if action == ERASED else None
         for part in parts if isinstance(parts, list) else ():
-            if isinstance(part, dict) and part.get("epoch") == epoch:
+            if isinstance(part, dict) and _is_epoch(part.get("epoch"), epoch):
                 self._take_erasure(part.get("fields"), part.get("seqs"), seq)
 
     def _take_purge(self, said: Mapping[str, object], seq: int) -> None:
-        until, excluded = said.get("until"), said.get("except") or []
+        until, excluded = said.get("until"), said.get("except", [])
         # Absent it is no licence: None is the one for everything.
         kind = said.get("kind", False)
         is_kind = kind is None or isinstance(kind, str)
-        if type(until) is int and 0 < until <= seq and is_kind and isinstance(excluded, list):
-            new = Purge(until=until, kind=kind, excluded=frozenset(map(str, excluded)))  # type: ignore[arg-type]
+        if type(until) is int and 0 < until <= seq and is_kind and _is_texts(excluded):
+            new = Purge(until=until, kind=kind, excluded=frozenset(excluded))  # type: ignore[arg-type, call-overload]
             # Of those that differ in their cut alone, one for each run of the policy, the highest says it all.
             if not any(new.is_within(one) for one in self.purges):
                 self.purges = [one for one in self.purges if not one.is_within(new)] + [new]
 
     def _take_erasure(self, names: object, text: object, seq: int) -> None:
-        if isinstance(names, list) and isinstance(text, str) and _RANGES.fullmatch(text):
+        if _is_texts(names) and isinstance(text, str) and _RANGES.fullmatch(text):
             ranges = parse_ranges(text)
             if all(first <= last < seq for first, last in ranges):
-                self.add_erasure((name for name in names if isinstance(name, str)), ranges)
+                self.add_erasure(names, ranges)  # type: ignore[arg-type]
+
+
+def _is_epoch(said: object, epoch: int) -> bool:
+    # Python takes false and 0.0 for 0.
+    return type(said) is int and said == epoch
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def format_ranges(seqs: Iterable[int]) -> Iterator[str]:

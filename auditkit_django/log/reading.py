@@ -54,7 +54,7 @@ _READ_SQLITE = _READ % {"entry_id": "n.event_id", "id": "e.id", "times": _TIMES[
 
 
 _READ_DISCLOSED = f"""
-SELECT n.seq, %(entry_id)s, n.body, e.id IS NOT NULL, e.disclosures
+SELECT n.seq, %(entry_id)s, n.body, e.disclosures
 FROM {ENTRY_TABLE} n LEFT JOIN {EVENT_TABLE} e ON e.tenant = n.tenant AND e.id = n.event_id
 WHERE n.tenant = %%s AND n.epoch = %%s AND n.seq >= %%s AND n.seq < %%s
 """
@@ -68,7 +68,6 @@ class DisclosedEntry(NamedTuple):
     seq: int
     event_id: str
     body: bytes
-    has_event: bool
     disclosures: str | None
 
 
@@ -223,8 +222,8 @@ def _read_disclosed_sqlite(
         cursor.execute(_READ_DISCLOSED_SQLITE, (tenant, epoch, start, start + CHUNK))
         rows = sorted(cursor.fetchall(), key=itemgetter(0))
     return [
-        DisclosedEntry(seq, str(_uuid(event_id)), _bytes(body), bool(has_event), _text(disclosures))
-        for seq, event_id, body, has_event, disclosures in rows
+        DisclosedEntry(seq, str(_uuid(event_id)), _bytes(body), _text(disclosures))
+        for seq, event_id, body, disclosures in rows
     ]
 
 

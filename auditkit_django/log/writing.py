@@ -10,12 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.transaction import get_connection
 
-from auditkit_django.log.cursors import fetch_value
-from auditkit_django.log.rows import EVENT_COLUMNS, EVENT_PLACES, EVENT_TABLE, PENDING_TABLE, EventRow
+from auditkit_django.log.cursors import fetch_value, server_cursor
+from auditkit_django.log.rows import (
+    ENTRY_TABLE,
+    EVENT_COLUMNS,
+    EVENT_PLACES,
+    EVENT_TABLE,
+    PENDING_TABLE,
+    EventRow,
+)
 from auditkit_django.log.waking import wake_on_commit
 
 if TYPE_CHECKING:
@@ -27,6 +35,18 @@ COPY_FROM = 200
 _CHUNK = 500
 _EVENT_TYPES = ("uuid", "text", "timestamptz", "timestamptz", *["text"] * 9)
 _RECORD = f"SELECT auditkit_django_record({EVENT_PLACES})"
+# Rows whose id has an entry are passed over too: the event was pruned, and is in the log all the same.
+_RECORD_KEYED = f"""
+WITH written AS (
+    INSERT INTO {EVENT_TABLE} ({EVENT_COLUMNS})
+    SELECT {EVENT_COLUMNS} FROM unnest({", ".join(f"%s::{kind}[]" for kind in _EVENT_TYPES)})
+        WITH ORDINALITY AS given ({EVENT_COLUMNS}, place)
+    WHERE NOT EXISTS (SELECT 1 FROM {ENTRY_TABLE} n WHERE n.tenant = given.tenant AND n.event_id = given.id)
+    ORDER BY place
+    ON CONFLICT DO NOTHING RETURNING tenant, id
+)
+INSERT INTO {PENDING_TABLE} (tenant, event_id) SELECT tenant, id FROM written RETURNING event_id
+"""
 _INSERT_PENDING = f"INSERT INTO {PENDING_TABLE} (tenant, event_id) VALUES "
 
 
@@ -79,6 +99,39 @@ def write_events(rows: Sequence[EventRow], *, using: str = DEFAULT_DB_ALIAS, sav
         else:
             _insert_rows(cursor, connection, rows)
         wake_on_commit(connection)
+
+
+def write_keyed_events(rows: Sequence[EventRow], *, using: str = DEFAULT_DB_ALIAS) -> set[UUID]:
+    """
+    Write those of ``rows`` whose ids, each only once among them, do not stand yet; the ids that were written. All or none.
+    """
+    connection = get_connection(using)
+    if connection.vendor == "postgresql":
+        with transaction.atomic(using=using, savepoint=False), server_cursor(connection) as cursor:
+            cursor.execute(_RECORD_KEYED, [list(column) for column in zip(*rows, strict=True)])
+            written = {row[0] for row in cursor.fetchall()}
+            wake_on_commit(connection)
+        return written
+    with transaction.atomic(using=using, savepoint=False), connection.cursor() as cursor:
+        standing = {id for table in (_EVENT_IDS, _ENTRY_IDS) for id in _standing(cursor, table, rows)}
+        fresh = [row for row in rows if row.id.hex not in standing]
+        _insert_rows(cursor, connection, fresh)
+        wake_on_commit(connection)
+    return {row.id for row in fresh}
+
+
+_EVENT_IDS = f"SELECT id FROM {EVENT_TABLE} WHERE (tenant, id) IN (VALUES {{places}})"
+_ENTRY_IDS = f"SELECT event_id FROM {ENTRY_TABLE} WHERE (tenant, event_id) IN (VALUES {{places}})"
+
+
+def _standing(cursor: Any, sql: str, rows: Sequence[EventRow]) -> set[str]:
+    found: set[str] = set()
+    for at in range(0, len(rows), _CHUNK):
+        chunk = rows[at : at + _CHUNK]
+        keys = [value for row in chunk for value in (row.tenant, row.id.hex)]
+        cursor.execute(sql.format(places=", ".join(["(%s, %s)"] * len(chunk))), keys)
+        found.update(row[0] for row in cursor.fetchall())
+    return found
 
 
 def _exists(cursor: Any, row: EventRow) -> bool:

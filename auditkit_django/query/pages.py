@@ -96,9 +96,11 @@ def page_of(
     )
 
 
-def event_of(tenant: str, event_id: UUID) -> ListedEvent | None:
-    """The event of ``tenant`` with this id, or None: another tenant's event does not exist here."""
-    events = list(Event.objects.filter(tenant=tenant, id=event_id))
+def event_of(tenant: str, event_id: UUID, *, chosen: EventFilter | None = None) -> ListedEvent | None:
+    """
+    The event of ``tenant`` with this id that ``chosen`` matches, or None: another tenant's event does not exist here.
+    """
+    events = list((chosen or EventFilter()).apply(tenant).filter(id=event_id))
     return next(iter(listed(tenant, events)), None)
 
 

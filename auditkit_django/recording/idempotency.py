@@ -22,7 +22,11 @@ def check_same(draft: EventDraft, *, using: str) -> None:
     Raises:
         IdempotencyConflictError: They differ; names what.
     """
-    event = Event.objects.using(using).filter(tenant=draft.tenant, id=draft.id).get()
+    check_event(draft, Event.objects.using(using).filter(tenant=draft.tenant, id=draft.id).get())
+
+
+def check_event(draft: EventDraft, event: Event) -> None:
+    """As :func:`check_same`, with the event that stands."""
     differing = [column for column in _COLUMNS if getattr(event, column) != getattr(draft, column)]
     stored = split_with_values(event.disclosures) if event.disclosures else {}
     given = encode_fields(draft)

@@ -112,8 +112,9 @@ def build_draft(
     occurred_at: datetime | None = None,
     severity: Severity | None = None,
     idempotency_key: str | None = None,
+    facts: Mapping[str, object] | None = None,
 ) -> EventDraft:
-    """The draft of one event, with actor, tenant and facts of the context where none are given. No SQL of its own."""
+    """The draft of one event, with actor, tenant and ``facts`` of the context where none are given. No SQL of its own."""
     words = _words_of(action if isinstance(action, str) else repr(action), settings.UNKNOWN_ACTION)
     context = contexts.current()
     if tenant is None and context is not None:
@@ -140,7 +141,7 @@ def build_draft(
         recorded_at=recorded_at,
         on_behalf_of=None if behalf is None else actor_from(behalf),
         targets=targets_from(resource, targets),
-        context=contexts.current_facts(),
+        context=contexts.current_facts() if facts is None else facts,
         changes=changes_from(changes),
         metadata=metadata or {},
         idempotency_key=idempotency_key,

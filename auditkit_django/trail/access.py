@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -13,13 +14,16 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.generic import View
 
+from auditkit_django.access.grant import READ
 from auditkit_django.conf import settings
+from auditkit_django.evidence.order import Order
 from auditkit_django.exceptions import MalformedError
 from auditkit_django.query.filters import EventFilter
 from auditkit_django.recording.coercion import name_of
 from auditkit_django.tenancy import tenant_key
 from auditkit_django.trail.forms import FilterForm
 from auditkit_django.trail.links import Links
+from auditkit_django.trail.viewing import record_viewing
 
 
 class TrailView(View):
@@ -34,6 +38,10 @@ class TrailView(View):
     page_size: ClassVar[int] = 50
     #: Newest entries that "Verify now" checks; the whole log is for ``manage.py auditkit_verify``.
     verify_entries: ClassVar[int] = 50_000
+    #: What the page is for: a scope of ``access.grant``, which :meth:`is_granted` is asked about.
+    scope: ClassVar[str] = READ
+    #: The template that the trail's pages extend.
+    layout: ClassVar[str] = "auditkit_django/base.html"
 
     tenant: str
     tenant_name: str
@@ -43,6 +51,8 @@ class TrailView(View):
             wanted = request.get_full_path() if request.method in ("GET", "HEAD") else Links(request).to("events")
             return self.secured(redirect_to_login(wanted))
         self.tenant, self.tenant_name = self._admitted()
+        if not self.is_granted(self.scope):
+            raise Http404("Not found.")
         return self.secured(super().dispatch(request, *args, **kwargs))
 
     def is_signed_in(self) -> bool:
@@ -59,9 +69,33 @@ class TrailView(View):
         may_view = settings.resolve("TRAIL_ACCESS")
         return may_view is not None and bool(may_view(self.request, tenant))
 
+    def is_granted(self, scope: str) -> bool:
+        """
+        Whether this request may do what ``scope`` names: ``events:read``, ``export`` or ``verify``, of the log that it may see.
+
+        What it may not do is a 404, and no page offers it.
+        """
+        return True
+
     def get_filter(self, form: FilterForm) -> EventFilter:
-        """What to list, from a valid form. Narrow it here to show a viewer only a part of the log."""
+        """What to list, from a valid form. Narrow it here to show a viewer only a part of the log, on every page."""
         return form.event_filter()
+
+    def check_order(self, order: Order) -> None:
+        """
+        Refuse evidence that was asked for; the form then says why.
+
+        Raises:
+            MalformedError: It is refused.
+        """
+
+    def note_viewing(self, filters: Mapping[str, str]) -> None:
+        """Record that somebody looks, if that is not recorded already."""
+        record_viewing(self.request, self.tenant, filters)
+
+    def shared_context(self) -> dict[str, Any]:
+        """What the template of every page is given."""
+        return {"layout": self.layout}
 
     def content_security_policy(self) -> str:
         """The Content-Security-Policy of every page; widen it if your ``auditkit_django/base.html`` loads more."""

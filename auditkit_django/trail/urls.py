@@ -18,7 +18,14 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from auditkit_django.trail.access import TrailView
-from auditkit_django.trail.views import EventDetail, EventExport, EventList, NewestCheckpoint, Verification
+from auditkit_django.trail.views import (
+    EventDetail,
+    EventExport,
+    EventList,
+    EvidenceExport,
+    NewestCheckpoint,
+    Verification,
+)
 
 app_name = "auditkit_trail"
 
@@ -34,6 +41,7 @@ def patterns(trail: type[TrailView] = TrailView) -> list[URLPattern]:
         path("events/<uuid:event_id>/", view(EventDetail).as_view(), name="event"),
         path("verify/", view(Verification).as_view(), name="verify"),
         path("checkpoint.txt", view(NewestCheckpoint).as_view(), name="checkpoint"),
+        path("evidence/", view(EvidenceExport).as_view(), name="evidence"),
         path("export.csv", view(EventExport).as_view(), name="export"),
     ]
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import ImproperlyConfigured
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.functional import cached_property
 
 from auditkit_django import actions
+from auditkit_django.access.grant import EXPORT, VERIFY
 from auditkit_django.evidence.download import download
+from auditkit_django.evidence.forms import EvidenceForm
 from auditkit_django.evidence.order import Order
-from auditkit_django.exceptions import MalformedError, UnknownTenantError
+from auditkit_django.exceptions import AuditkitError, MalformedError, UnknownTenantError
+from auditkit_django.log.checkpoints import sealed_at
 from auditkit_django.log.verify import verify
 from auditkit_django.publishing.cosigned import cosigned_note
 from auditkit_django.query.filters import EventFilter
@@ -34,7 +38,6 @@ from auditkit_django.trail.rows import (
     proof_of,
     row_of,
 )
-from auditkit_django.trail.viewing import record_viewing
 
 
 class _Page(TrailView):
@@ -50,7 +53,12 @@ class _Page(TrailView):
 
     def page(self, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
         """``template`` with what every page has."""
-        common = {"tenant": self.tenant, "tenant_name": visible(self.tenant_name), "list_url": self.links.to("events")}
+        common = {
+            "tenant": self.tenant,
+            "tenant_name": visible(self.tenant_name),
+            "list_url": self.links.to("events"),
+            **self.shared_context(),
+        }
         return render(self.request, f"auditkit_django/trail/{template}", common | context, status=status)
 
     def chosen(self) -> EventFilter | None:
@@ -68,18 +76,20 @@ class EventList(_Page):
     """The tenant's events, newest first."""
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        record_viewing(request, self.tenant, self.form.params())
+        self.note_viewing(self.form.params())
         page, is_stale = self._found()
         rows = [row_of(event, self.links) for event in page.events] if page is not None else []
+        can_export = page is not None and self.is_granted(EXPORT)
         context = {
             "form": self.form,
             "rows": rows,
             "is_stale": is_stale,
             "older_url": self._older_url(page),
             "newest_url": self.links.to("events", self.form.params()) if "cursor" in request.GET else "",
-            "export_url": self.links.to("export", self.form.params(anchored=True)) if page is not None else "",
-            "verify_url": self.links.to("verify"),
-            "checkpoint_url": self.links.to("checkpoint"),
+            "export_url": self.links.to("export", self.form.params(anchored=True)) if can_export else "",
+            "evidence_url": self.links.to("evidence", self.form.params()) if can_export else "",
+            "verify_url": self.links.to("verify") if self.is_granted(VERIFY) else "",
+            "checkpoint_url": self.links.to("checkpoint") if self.is_granted(VERIFY) else "",
             "integrity": integrity_of(log_state(self.tenant)),
             "periods": self._periods(),
             "chips": self._chips(rows),
@@ -144,10 +154,12 @@ class EventDetail(_Page):
     """One event: everything that is disclosed of it, and its entry."""
 
     def get(self, request: HttpRequest, *, event_id: UUID, **kwargs: Any) -> HttpResponse:
-        event = event_of(self.tenant, event_id)
+        everything = FilterForm({})
+        chosen = self.get_filter(everything) if everything.is_valid() else None
+        event = event_of(self.tenant, event_id, chosen=chosen) if chosen is not None else None
         if event is None:
             raise Http404("Not found.")
-        record_viewing(request, self.tenant, {})
+        self.note_viewing({})
         context = {
             "row": row_of(event, self.links),
             "on_behalf_of": party_of(event.on_behalf_of, self.links, role="actor"),
@@ -162,6 +174,8 @@ class EventDetail(_Page):
 
 class Verification(_Page):
     """ "Verify now": computes the newest part of the chain again and says what it found."""
+
+    scope = VERIFY
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         return redirect(self.links.to("events"))
@@ -178,6 +192,8 @@ class Verification(_Page):
 class EventExport(_Page):
     """What the list shows, all of it, as CSV. Asked by POST: an export is an event, and no other site may cause one."""
 
+    scope = EXPORT
+
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         return redirect(self.links.to("events", self.form.params()))
 
@@ -188,8 +204,59 @@ class EventExport(_Page):
         return download(request, Order(tenant=self.tenant, format="csv", proof=False, chosen=chosen))
 
 
+class EvidenceExport(_Page):
+    """What is to be exported, and, asked by POST, the export: with its proof, or as a copy for reading."""
+
+    scope = EXPORT
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        shown = {name: self.form.params().get(name, "") for name in ("start", "end")}
+        return self._asked(EvidenceForm(initial=shown))
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        asked = EvidenceForm(request.POST)
+        narrowed = self._narrowed() if self.chosen() is not None else None
+        if narrowed is None:
+            return redirect(self.links.to("events", self.form.params()))
+        order = asked.order(self.tenant, narrowed, name=self.tenant_name) if asked.is_valid() else None
+        if order is not None:
+            try:
+                self.check_order(order)
+                return download(request, order)
+            except (AuditkitError, ImproperlyConfigured) as exc:
+                asked.add_error(None, visible(exc))
+        return self._asked(asked, status=400)
+
+    def _narrowed(self) -> EventFilter | None:
+        """
+        What may be exported. Days are asked for here, and mean when events were entered in the log: those of the list are left
+        out before the host's ``get_filter`` is asked, whose own limits in time hold.
+        """
+        params = {name: value for name, value in self.form.params().items() if name not in ("start", "end", "period")}
+        form = FilterForm(params)
+        return self.get_filter(form) if form.is_valid() else None
+
+    def _asked(self, asked: EvidenceForm, *, status: int = 200) -> HttpResponse:
+        params = {name: value for name, value in self.form.params().items() if name not in ("start", "end", "period")}
+        checkpoint = newest_checkpoint(self.tenant)
+        context = {
+            "form": asked,
+            "days": [asked["start"], asked["end"]],
+            "chips": [
+                {"label": self.form.fields[name].label, "value": visible(value)} for name, value in params.items()
+            ],
+            "checkpoint": checkpoint,
+            "sealed_at": sealed_at(checkpoint) if checkpoint is not None else None,
+            "export_url": self.links.to("evidence", params),
+            "back_url": self.links.to("events", self.form.params()),
+        }
+        return self.page("evidence.html", context, status=status)
+
+
 class NewestCheckpoint(_Page):
     """The newest signed checkpoint, to keep: whoever holds it can tell later whether history was rewritten."""
+
+    scope = VERIFY
 
     def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         checkpoint = newest_checkpoint(self.tenant)

@@ -32,7 +32,7 @@ _HABITS: list[tuple[str, int, list[tuple[str, str, str]], dict[str, Any]]] = [
     ("auth.login.succeeded", 240, [], {"method": "single sign-on"}),
     ("auth.login.failed", 22, [], {"reason": "wrong password"}),
     ("auth.logout", 110, [], {}),
-    ("auth.mfa.enabled", 4, [], {}),
+    ("mfa.factor.enrolled", 4, [], {"factor": "passkey"}),
     ("auth.password.changed", 6, [], {}),
     ("member.invited", 9, [("invitation", "311", "new.colleague@northwind.example")], {"role": "editor"}),
     ("member.role.changed", 6, [("user", "90", "Yuki Tanaka")], {"role": "admin"}),
@@ -70,7 +70,7 @@ def events(count: int = 5_000, *, seed: int = 7) -> Iterator[tuple[Entry, Mappin
             actor=("anonymous", "", "", "") if is_attack else chance.choice(_PEOPLE),
             targets=[chance.choice(targets)] if targets else [],
             metadata=metadata,
-            is_failure=chance.random() < 0.008,
+            is_failure=name.startswith("data.") and chance.random() < 0.008,
         )
 
 
@@ -124,8 +124,8 @@ def facts(tally: Tally, **changed: Any) -> Facts:
         "size": FIRST_SEQ + tally.events + 212,
         "time_from": format_time(START),
         "time_to": format_time(END),
-        "first_time": "2026-01-01T05:12:44.031877Z" if tally.events else None,
-        "last_time": "2026-03-31T21:48:03.550120Z" if tally.events else None,
+        "first_time": tally.first_time,
+        "last_time": tally.last_time,
         "filter": {},
         "withheld": ("context",),
         "events": tally.events,
@@ -150,6 +150,7 @@ def facts(tally: Tally, **changed: Any) -> Facts:
         "files": {name: f"{at:x}3c7d09ae51b2f48" * 4 for at, name in enumerate(_FILES, 1)},
         "verdict": "VALID_WITH_GAPS",
         "verified_at": datetime(2026, 4, 2, 8, 29, 58, tzinfo=UTC),
+        "verified_size": FIRST_SEQ + tally.events + 212,
     }
     return Facts(**(said | changed))
 

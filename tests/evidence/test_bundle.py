@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import random
+import re
 import subprocess
 import sys
 import zipfile
@@ -16,6 +18,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from auditkit_django import auditlog
+from auditkit_django.evidence.export import export
+from auditkit_django.evidence.order import Order
 from auditkit_django.exceptions import MalformedError, SealError, UnknownTenantError
 from auditkit_django.ledger.note import format_vkey
 from auditkit_django.log.append import append_all
@@ -256,7 +260,7 @@ def test_any_changed_byte_is_found(part: bytes) -> None:
             def flip(data: bytes, at: int = at) -> bytes:
                 return data[:at] + bytes([data[at] ^ (1 << chosen.randrange(8))]) + data[at + 1 :]
 
-            fixed = edited(part, {name: flip}, resign=name != "VERIFY.md")
+            fixed = edited(part, {name: flip}, resign=name not in ("VERIFY.md", "verify.py", "report.html"))
             assert check(fixed).verdict == "INVALID", (name, at)
 
 
@@ -321,6 +325,73 @@ def test_the_export_is_an_event() -> None:
         "filter": {"actor": "user:1"},
         "withheld": ["context"],
     }
+
+
+def test_a_command_that_is_cancelled_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grow(30)
+
+    def interrupted(*_arguments: Any, **_given: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("auditkit_django.evidence.walk.parse", interrupted)
+    path = tmp_path / "q1.zip"
+    with pytest.raises(CommandError, match="cancelled") as caught:
+        call_command("auditkit_export", "--tenant", "acme", "--format", "bundle", str(path))
+    assert caught.value.returncode == 130
+    assert [one.name for one in tmp_path.iterdir() if one.is_file()] == []
+
+
+def test_the_command_filters_and_writes_every_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grow(30)
+    common = ["auditkit_export", "--tenant", "acme", "--filter", "actor=user:3", "--filter", "action=member.*"]
+    for form in ("bundle", "csv", "json", "jsonl"):
+        call_command(*common, "--format", form, str(tmp_path / form))
+        report = check((tmp_path / form).read_bytes())
+        assert report.findings == ()
+        assert report.totals is not None
+        assert (report.totals.events, report.totals.left_out) == (3, 28)
+        assert "3 events, 28 left out" in capsys.readouterr().out
+    for form in ("xlsx", "parquet", "jsonl"):
+        call_command(*common, "--format", form, "--no-proof", str(tmp_path / f"copy.{form}"))
+        assert "3 events, without proof" in capsys.readouterr().out
+    for wrong in (["--filter", "colour=red"], ["--filter", "actor"], ["--filter", "actor=1"], ["--pdf"]):
+        with pytest.raises(CommandError, match="--filter: got|pdf: got"):
+            call_command(*common, "--format", "jsonl", *wrong, str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_progress_is_told(tmp_path: Path) -> None:
+    grow(30)
+    told: list[tuple[int, int]] = []
+    blocks = export(Order(tenant="acme", format="jsonl"), progress=lambda done, size: told.append((done, size))).blocks
+    assert told == []
+    assert check(b"".join(blocks)).verdict == "VALID"
+    assert told == [(31, 31)]
+
+
+def test_the_report_is_in_it(tmp_path: Path) -> None:
+    grow(40)
+    with zipfile.ZipFile(io.BytesIO(bundle(sample=5, seed="q1"))) as archive:
+        html = archive.read("report.html").decode()
+        assert "report.pdf" not in archive.namelist()
+        # The file that verifies is in it too.
+        assert archive.read("verify.py").startswith(b"#!/usr/bin/env python3")
+    assert key().key_id.hex() in html
+    drawn = sorted(sorted(range(41), key=lambda seq: hashlib.sha256(f"q1:{seq}".encode()).hexdigest())[:5])
+    assert [int(seq) for seq in re.findall(r">#(\d+)<", html) if html.index(f">#{seq}<") > html.index("q1")][
+        :5
+    ] == drawn
+    data = bundle(pdf=True)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.read("report.pdf").startswith(b"%PDF-")
+    assert check(data).verdict == "VALID"
+
+
+def test_a_host_without_templates_gets_the_report_too(settings: SettingsWrapper) -> None:
+    grow(3)
+    settings.TEMPLATES = []
+    with zipfile.ZipFile(io.BytesIO(bundle())) as archive:
+        assert "Audit log evidence" in archive.read("report.html").decode()
 
 
 def test_the_command_writes_a_file_that_is_whole_or_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

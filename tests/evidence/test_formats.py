@@ -18,10 +18,12 @@ import pytest
 from auditkit_django import auditlog
 from auditkit_django.evidence.export import export
 from auditkit_django.evidence.order import Order
-from auditkit_django.exceptions import SealError, VerificationError
+from auditkit_django.exceptions import MalformedError, SealError, VerificationError
 from auditkit_django.ledger.evidence.report import FINDINGS, GAPS
 from auditkit_django.ledger.evidence.rows import EVIDENCE_COLUMNS, restored
 from auditkit_django.ledger.note import format_vkey
+from auditkit_django.ledger.range_proof import ProvenRange, format_range
+from auditkit_django.log import prove
 from auditkit_django.log.append import append_all
 from auditkit_django.log.prune import prune
 from auditkit_django.log.rotate import rotate
@@ -245,6 +247,15 @@ def test_a_note_that_somebody_kept_is_extended(form: str) -> None:
     assert codes(check(data, since=[Checkpoint.objects.latest("size").note])) == {"since.beyond"}
 
 
+def test_a_note_of_another_log_is_refused_before_the_export_is_recorded() -> None:
+    grow(3)
+    grow(3, tenant="globex")
+    note = Checkpoint.objects.get(tenant="globex").note
+    with pytest.raises(MalformedError, match="since: got a note of"):
+        evidence("jsonl", since=(note,))
+    assert not auditlog.list("acme", action="audit.log.exported").events
+
+
 def test_history_that_was_rewritten_after_a_note_is_found() -> None:
     grow(10)
     kept = Checkpoint.objects.get().note
@@ -405,14 +416,17 @@ def other_range(lines: list[Any]) -> None:
 NO_CONTROL = {"control": {"d": [], "entry": "{}", "proof": ""}}
 EDITS: list[tuple[str, Callable[[list[Any]], object], set[str]]] = [
     ("another size claimed", claims(size=999), {"manifest.claim"}),
-    ("another format claimed", claims(format="csv"), {"manifest.claim"}),
+    ("another format claimed", claims(format="json"), {"manifest.claim"}),
     ("another key claimed", claims(signed_by=["x+00000000"]), {"manifest.claim"}),
     ("another log claimed", claims(origin="other.example.org/t/1"), {"note.signature"}),
     ("an action claimed to be counted", claims(actions=["a.b"]), {"manifest.claim"}),
     ("another version", claims(v="auditkit-django/evidence/2"), {"file.malformed"}),
     ("a member more", claims(more=1), {"file.malformed"}),
     ("a number that is a boolean", claims(epoch=True), {"file.malformed"}),
-    ("fields claimed to be withheld that are shown", claims(withheld=["metadata"]), set()),
+    ("fields claimed to be withheld that are shown", claims(withheld=["metadata"]), {"manifest.claim"}),
+    ("an epoch below zero", claims(epoch=-1), {"file.malformed"}),
+    ("a time that does not exist", claims(time_to="2026-02-30T00:00:00.000000Z"), {"file.malformed"}),
+    ("a rule for cells where there are none", claims(cells="x"), {"file.malformed"}),
     ("an unknown field", claims(withheld=["salary"]), {"file.malformed"}),
     ("an earlier window claimed", claims(time_from="2000-01-01T00:00:00.000000Z"), set()),
     ("a window claimed that shows too much", claims(time_from="2999-01-01T00:00:00.000000Z"), {"window.edge"}),
@@ -454,6 +468,67 @@ def test_an_edit_is_found_by_its_name(what: str, change: Callable[[list[Any]], o
     else:
         # To claim less than is shown is no lie about the log.
         assert report.findings == ()
+
+
+def part_of(data: bytes, first: int, last: int) -> bytes:
+    """A jsonl of only some of the events, whose range proof holds: what an exporter can make who keeps some back."""
+    log = Log.objects.get()
+    checkpoint = Checkpoint.objects.latest("size")
+    proven = ProvenRange(start=first, end=last, proof=prove.range_(first, last, checkpoint), note=checkpoint.note)
+
+    def change(lines: list[Any]) -> None:
+        lines[0]["manifest"].update(start=first, end=last)
+        lines[1]["proof"]["range"] = format_range(proven)
+        events = [one for one in lines if "seq" in one]
+        for one in events:
+            if not first <= one["seq"] < last:
+                lines.remove(one)
+                lines[-1]["end"]["totals"]["events"] -= 1
+                lines[-1]["end"]["totals"]["disclosed"] -= 1
+                month = one["appended_at"][:7]
+                counts = lines[-1]["end"]["totals"]["counts"][one["action"]]
+                counts[month] -= 1
+                if not counts[month]:
+                    del counts[month]
+
+    assert log.size == checkpoint.size
+    return edited(data, change)
+
+
+@pytest.mark.parametrize(("first", "last"), [(2, 21), (0, 19), (3, 9)])
+def test_an_open_window_begins_where_the_log_does_and_ends_at_the_seal(first: int, last: int) -> None:
+    grow(20)
+    data = evidence("jsonl")
+    assert check(part_of(data, 0, 21)).verdict == "VALID"
+    assert codes(check(part_of(data, first, last))) == {"window.edge"}
+
+
+def test_an_erasure_has_to_be_among_the_control_events() -> None:
+    grow(10)
+    auditlog.erase("acme", subject="user:2", reason="request")
+    seal("acme")
+    data = evidence("jsonl")
+    assert codes(check(data)) == {"check.erased"}
+    report = check(edited(data, lambda lines: lines.pop(2)))
+    assert {"control.proof", "disclosure.missing"} <= codes(report)
+    assert codes(check(edited(data, lambda lines: lines.insert(2, lines[2])))) >= {"control.proof"}
+
+
+def test_a_purge_takes_whole_events(settings: SettingsWrapper) -> None:
+    settings.AUDITKIT = {**settings.AUDITKIT, "RETENTION": {"member": 10}}
+    grow(20, days_ago=60)
+    prune("acme", may_be_unpublished=True, clock=lambda: NOW)
+    seal("acme")
+    data = evidence("jsonl")
+    assert codes(check(data)) == {"check.pruned"}
+    with guards_lifted():
+        execute("UPDATE auditkit_django_event SET category = 'member' WHERE action = 'org.updated'")
+
+    def hide(lines: list[Any]) -> None:
+        kept = next(one for one in lines if one.get("action") == "org.updated")
+        kept["disclosures"].pop()
+
+    assert "disclosure.missing" in codes(check(edited(data, hide)))
 
 
 def test_a_claim_that_was_edited_alone_is_found_by_the_digest() -> None:

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis.strategies import text
+from hypothesis.strategies import lists, text
 
 from auditkit_django import auditlog
 from auditkit_django.exceptions import MalformedError
-from auditkit_django.ledger.evidence.rows import COLUMNS, neutralised, restored
+from auditkit_django.ledger.evidence.rows import COLUMNS, cells_line, neutralised, restored
 from auditkit_django.models import Event
 from auditkit_django.testing import append_now
 from tests.host.models import Organization
@@ -64,6 +64,19 @@ def test_every_text_is_neutralised_and_can_be_restored(cell: str) -> None:
 def test_other_cells_are_left_alone(cell: str) -> None:
     assert neutralised(cell) == cell
     assert restored(cell) == cell
+
+
+@given(lists(text("=-@;,\t\r\n' \"\0x＝", max_size=6), min_size=1, max_size=4))  # noqa: RUF001
+def test_each_cell_of_a_row_is_neutralised(cells: list[str]) -> None:
+    wanted = ['"' + neutralised(cell).replace('"', '""') + '"' for cell in cells]
+    assert cells_line(cells) == ",".join(wanted) + "\r\n"
+
+
+@pytest.mark.parametrize("cell", [*_FORMULAS, *(cell for cell, _wanted in _BROKEN)], ids=repr)
+def test_a_formula_in_any_cell_of_a_row_is_neutralised(cell: str) -> None:
+    safe = neutralised(cell).replace('"', '""')
+    assert cells_line(["a", cell, "b"]) == f'"a","{safe}","b"\r\n'
+    assert cells_line([cell]) == f'"{safe}"\r\n'
 
 
 def _export(tenant: object, form: str, **window: Any) -> str:

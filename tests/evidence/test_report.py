@@ -98,6 +98,11 @@ def test_figures_are_those_of_a_naive_count(tally: Tally) -> None:
     assert tally.by_category == Counter(entry.category for entry in entries)
     assert tally.by_severity == Counter(entry.severity for entry in entries)
     assert tally.by_outcome() == Counter(entry.outcome for entry in entries)
+    assert (tally.first_time, tally.last_time) == (
+        min(entry.time for entry in entries),
+        max(entry.time for entry in entries),
+    )
+    assert (Tally().first_time, Tally().last_time) == (None, None)
 
 
 @pytest.mark.parametrize(("sample", "seed"), [(25, "1"), (25, "2026-Q1"), (1, "1"), (0, "1"), (300, "x")])
@@ -276,13 +281,46 @@ def test_times_are_utc_whatever_the_zone_of_the_server(tally: Tally, settings: A
     ],
 )
 def test_the_cover_says_the_verdict_in_words(tally: Tally, verdict: str | None, tone: str, words: str) -> None:
-    said = badge(verdict, datetime(2026, 4, 2, 8, 29, 58, tzinfo=UTC))
+    said = badge(verdict, datetime(2026, 4, 2, 8, 29, 58, tzinfo=UTC), start=0, end=9, verified_size=9)
     assert said.tone == tone
     assert words in said.headline
     html = render(scene.facts(tally, verdict=verdict), tally)
     assert f'class="ak-strip" data-tone="{tone}"' in html
-    # Ticks stand only beside what was checked and found right.
-    assert ("ak-list ak-checks" in html) is (tone == "good")
+    assert (f"</span>{verdict}</p>" in html) is (verdict is not None)
+
+
+@pytest.mark.parametrize("verdict", ["VALID", "VALID_WITH_GAPS"])
+@pytest.mark.parametrize(
+    ("covered", "tone", "words"),
+    [
+        (None, "quiet", "for you to verify"),
+        (0, "quiet", "was before these entries"),
+        (scene.FIRST_SEQ - 1, "quiet", "was before these entries"),
+        (scene.FIRST_SEQ, "unsure", "5,001 of the 5,002 entries came after"),
+        (scene.FIRST_SEQ + 5_000, "unsure", "1 of the 5,002 entries came after"),
+        (scene.FIRST_SEQ + 5_001, "good", "Checked by the operator"),
+    ],
+)
+def test_what_came_after_the_last_check_is_not_called_verified(
+    tally: Tally, verdict: str, covered: int | None, tone: str, words: str
+) -> None:
+    html = render(scene.facts(tally, verdict=verdict, verified_size=covered), tally)
+    assert f'class="ak-strip" data-tone="{tone}"' in html
+    assert words in html
+    assert (f"</span>{verdict}</p>" in html) is (tone == "good")
+    assert ("unchanged and complete" in html) is (tone == "good" and verdict == "VALID")
+
+
+def test_what_a_check_looks_at_is_not_shown_as_its_result(html: str) -> None:
+    integrity = html[html.index('id="integrity"') : html.index('id="limits"')]
+    assert "What the check looks at" in integrity
+    assert "✓" not in html
+    assert "ak-good" not in integrity
+
+
+def test_a_period_of_one_day_is_called_that_day(tally: Tally) -> None:
+    html = render(scene.facts(tally, time_from="2026-02-19T00:00:00Z", time_to="2026-02-20T00:00:00Z"), tally)
+    assert '<p class="ak-period">19 February 2026</p>' in html
 
 
 def test_a_filter_is_said_in_words_and_as_a_query_and_zeros_may_come_from_it(tally: Tally) -> None:
@@ -432,7 +470,7 @@ def test_the_pdf_has_the_headline_and_numbered_pages(pdf: PdfReader) -> None:
 
 def test_contents_name_the_pages_of_the_sections(pdf: PdfReader) -> None:
     texts = [page.extract_text() for page in pdf.pages]
-    for title in ("Scope", "Activity", "Events by action", "Controls", "Sample", "Checkpoint and files", "Words"):
+    for title in ("Scope", "Activity", "Events by action", "Controls", "Sample", "Checkpoint and files", "Glossary"):
         listed = re.search(rf"{title}\s+(\d+)\s*$", texts[0], re.MULTILINE)
         assert listed is not None, texts[0]
         assert re.search(rf"\d\s*{title}", texts[int(listed[1]) - 1])
@@ -506,6 +544,25 @@ def test_it_fits_screens_and_can_be_read(browser: Browser, html: str, tmp_path: 
     assert page.locator("h1").count() == 1
     assert page.locator("main").count() == 1
     assert not trouble
+
+
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_target_that_is_not_disclosed_or_has_only_a_name_is_seen_on_each_screen(
+    browser: Browser, tmp_path: Path, width: int
+) -> None:
+    tally = Tally()
+    withheld, _values = scene.event(0, "member.invited", scene.START, targets=[("user", "9", "Secret Name")])
+    tally.add(withheld, {})
+    tally.add(scene.event(1, "member.invited", scene.START)[0], {"targets": json.dumps([{"name": "Only a name"}])})
+    file = tmp_path / "report.html"
+    file.write_text(render(scene.facts(tally), tally))
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(file.as_uri())
+    targets = page.locator(".ak-sample .ak-event ~ .ak-party")
+    assert [one.inner_text().strip() for one in targets.all()] == ["not disclosed", "Only a name"]
+    assert all(one.is_visible() for one in targets.all())
 
 
 @pytest.mark.browser

@@ -114,6 +114,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "covered:host_organization_changelist": {"POST": ""},
     "auditkit_trail:verify": {"POST": "hook"},
     "auditkit_trail:export": {"POST": "hook"},
+    "auditkit_trail:evidence": {"POST": "hook"},
     "": dict.fromkeys(ALL, ""),
 }
 

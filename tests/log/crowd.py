@@ -21,7 +21,7 @@ THREADS = 4
 _stopping = threading.Event()
 
 
-def _setup() -> None:
+def setup() -> None:
     import django
     from django.conf import settings
 
@@ -245,7 +245,7 @@ def pending() -> None:
 
 
 if __name__ == "__main__":
-    _setup()
+    setup()
     role, *rest = sys.argv[1:]
     if role in ("write", "die"):
         {"write": write, "die": die}[role](int(rest[0]))

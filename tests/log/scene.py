@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -29,28 +30,36 @@ class Scene:
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     outputs: list[Path] = field(default_factory=list)
 
-    def run(self, role: str, *arguments: str, code: int = 0) -> str:
+    def run(self, role: str, *arguments: str, code: int = 0, module: str = "tests.log.crowd") -> str:
         """Run one role to its end, with exit code ``code``; what it printed. Those that do much get more patience."""
-        command = [sys.executable, "-m", "tests.log.crowd", role, *arguments]
+        command = [sys.executable, "-m", module, role, *arguments]
         done = subprocess.run(
             command,
             cwd=ROOT,
             env=self._environment(),
             capture_output=True,
             text=True,
-            timeout=20 * PATIENCE_SECONDS if role in ("fill", "command") else PATIENCE_SECONDS,
+            timeout=20 * PATIENCE_SECONDS if role in ("fill", "command", "count") else PATIENCE_SECONDS,
             check=False,
         )
         assert done.returncode == code, (done.returncode, done.stdout[-3000:], done.stderr[-3000:])
         return done.stdout
 
-    def start(self, role: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start one role; it prints into a file of its own."""
+    def start(
+        self, role: str, *arguments: str, module: str = "tests.log.crowd", **environment: str
+    ) -> subprocess.Popen[bytes]:
+        """Start one role (or another module, whose first argument it is); it prints into a file of its own."""
         output = self.folder / f"{role}-{len(self.processes)}.out"
-        command = [sys.executable, "-m", "tests.log.crowd", role, *arguments]
+        command = [sys.executable, "-m", module, role, *arguments]
         with output.open("wb") as out, output.with_suffix(".err").open("wb") as err:
             process = subprocess.Popen(
-                command, cwd=ROOT, env={**self._environment(), **environment}, stdout=out, stderr=err
+                command,
+                cwd=ROOT,
+                env={**self._environment(), **environment},
+                stdout=out,
+                stderr=err,
+                # A group of its own: whoever has children is killed with them.
+                start_new_session=True,
             )
         self.processes.append(process)
         self.outputs.append(output)
@@ -59,6 +68,10 @@ class Scene:
     def printed(self, process: subprocess.Popen[bytes]) -> str:
         """What ``process`` has printed so far."""
         return self.outputs[self.processes.index(process)].read_text()
+
+    def errors(self, process: subprocess.Popen[bytes]) -> str:
+        """The end of what ``process`` has complained of."""
+        return self.outputs[self.processes.index(process)].with_suffix(".err").read_text()[-3000:]
 
     def stop(self, process: subprocess.Popen[bytes]) -> int:
         """SIGTERM, and the exit code."""
@@ -69,7 +82,7 @@ class Scene:
         """Kill what is left."""
         for process in self.processes:
             if process.poll() is None:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     def acknowledged(self) -> list[str]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
 
@@ -25,7 +25,7 @@ from auditkit_django.ledger.evidence.form import (
     Totals,
     decode_hashes,
     decoded,
-    members,
+    encode_hashes,
     parse_control,
     parse_manifest,
     parse_rotation,
@@ -33,6 +33,7 @@ from auditkit_django.ledger.evidence.form import (
     parse_totals,
     strict_object,
 )
+from auditkit_django.ledger.evidence.pieces import Piece
 from auditkit_django.ledger.evidence.rows import Row
 from auditkit_django.ledger.range_proof import parse_range
 from auditkit_django.ledger.trust import Rotation
@@ -45,11 +46,12 @@ RANGE: Final = "range.proof"
 NOTE: Final = "checkpoint.note"
 ROTATIONS: Final = "rotations.jsonl"
 REPORT: Final = "report.html"
+REPORT_PDF: Final = "report.pdf"
 INSTRUCTIONS: Final = "VERIFY.md"
 VERIFIER: Final = "verify.py"
 
 _REQUIRED: Final = (MANIFEST, ENTRIES, DISCLOSURES, CONTROL, RANGE, NOTE)
-_OPTIONAL: Final = frozenset({ROTATIONS, REPORT, INSTRUCTIONS, VERIFIER})
+_OPTIONAL: Final = frozenset({ROTATIONS, REPORT, REPORT_PDF, INSTRUCTIONS, VERIFIER})
 _CONSISTENCY: Final = re.compile(r"consistency/(0|[1-9][0-9]{0,18})\.txt", re.ASCII)
 _SEQ: Final = re.compile(r'"seq":(0|[1-9][0-9]{0,15}),"severity":"')
 
@@ -62,6 +64,12 @@ _PIECE: Final = 1024 * 1024
 def skipped_line(hashes: Iterable[str]) -> str:
     """A line of ``entries.jsonl`` that stands for entries that are left out; ``hashes`` in base64."""
     return json.dumps({"skipped": list(hashes)}, separators=(",", ":"))
+
+
+def disclosed_line(disclosures: Sequence[str], seq: int) -> str:
+    """A line of ``disclosures.jsonl``."""
+    listed = '","'.join(disclosures)
+    return f'{{"d":["{listed}"],"seq":{seq}}}'
 
 
 def consistency_name(size: int) -> str:
@@ -102,6 +110,12 @@ class Bundle:
         for line in self._lines(CONTROL):
             yield parse_control(strict_object(line, ("d", "entry", "proof")))
 
+    def pieces(self, count: int) -> Sequence[Piece]:
+        return ()
+
+    def pass_over(self, pieces: Sequence[Piece]) -> None:
+        raise NotImplementedError("a bundle has no pieces")
+
     def rows(self) -> Iterator[Row]:
         skipped: tuple[bytes, ...] = ()
         disclosed = self._disclosed()
@@ -111,6 +125,8 @@ class Bundle:
                 if skipped:
                     raise MalformedError(f"{ENTRIES}: got two lines of skipped hashes, one after the other")
                 skipped = decode_hashes(_texts(strict_object(line, ("skipped",))["skipped"]))
+                if line != skipped_line(encode_hashes(skipped)) or not skipped:
+                    raise MalformedError(f"{ENTRIES}: got {excerpt(line)}, wanted hashes without white space")
                 continue
             match = _SEQ.search(line)
             is_disclosed = match is not None and int(match[1]) == seq
@@ -150,10 +166,13 @@ class Bundle:
 
     def _disclosed(self) -> Iterator[tuple[int, tuple[str, ...]]]:
         for line in self._lines(DISCLOSURES):
-            value = members(strict_object(line, ("d", "seq")), ("d", "seq"))
+            value = strict_object(line, ("d", "seq"))
             if type(value["seq"]) is not int or value["seq"] < 0:
                 raise MalformedError(f"{DISCLOSURES}: got the seq {excerpt(value['seq'])}, wanted a place")
-            yield value["seq"], tuple(_texts(value["d"]))
+            given = tuple(_texts(value["d"]))
+            if line != disclosed_line(given, value["seq"]):
+                raise MalformedError(f"{DISCLOSURES}: got {excerpt(line)}, wanted disclosures without white space")
+            yield value["seq"], given
 
     def _small(self, name: str) -> str:
         with self.archive.open(name) as file:
@@ -201,6 +220,8 @@ def _members(archive: zipfile.ZipFile) -> set[str]:
         raise MalformedError(
             f"bundle: got {len(infos)} files of {len(names)} names, wanted at most {_MAX_MEMBERS}, each once"
         )
+    if archive.comment or any(info.comment for info in infos):
+        raise MalformedError("bundle: got a comment in the zip, wanted none")
     for info in infos:
         name = info.filename
         if name not in _REQUIRED and name not in _OPTIONAL and not _CONSISTENCY.fullmatch(name):

@@ -8,7 +8,7 @@ that there is one reader of documents.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import chain
@@ -28,11 +28,13 @@ from auditkit_django.ledger.evidence.form import (
     parse_proof,
     strict_object,
 )
+from auditkit_django.ledger.evidence.pieces import Piece, cut
 from auditkit_django.ledger.evidence.rows import (
     COLUMNS,
     EVIDENCE_COLUMNS,
     Row,
     cells_line,
+    document_line,
     restored,
     split_csv_cells,
     split_json_line,
@@ -40,7 +42,8 @@ from auditkit_django.ledger.evidence.rows import (
 
 _HEADER: Final = cells_line(EVIDENCE_COLUMNS)
 _NO_EVENT: Final = '"",' * (len(EVIDENCE_COLUMNS) - 1)
-_CELL: Final = re.compile(r'"((?:[^"]|"")*)"(,|\r\n)')
+#: Possessive, so that it reads each character once: a run of quotes can be read in one way only.
+_CELL: Final = re.compile(r'"([^"]*+(?:""[^"]*+)*+)"(,|\r\n)')
 
 
 class CutError(MalformedError):
@@ -62,6 +65,14 @@ class Source(Protocol):
         """What the log says may be missing."""
         ...
 
+    def pieces(self, count: int) -> Sequence[Piece]:
+        """All the events, in up to ``count`` pieces of a file, where that is worth it; ``pass_over`` leaves none for ``rows``."""
+        ...
+
+    def pass_over(self, pieces: Sequence[Piece]) -> None:
+        """Go on after the pieces."""
+        ...
+
     def rows(self) -> Iterator[Row]:
         """The events."""
         ...
@@ -77,10 +88,12 @@ class Source(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class Documents:
-    """The documents of jsonl; ``lines`` are without their ends."""
+    """The documents of jsonl; ``lines`` are without their ends. ``file`` is what they are read from, where that is all it has."""
 
     lines: Iterator[str]
     format: str = "jsonl"
+    file: IO[bytes] | None = None
+    _events_at: int = field(init=False, default=0)
     _head: Any = field(init=False, default_factory=sha256)
     _end: End | None = field(init=False, default=None)
 
@@ -92,9 +105,18 @@ class Documents:
         for line in self.lines:
             if not line.startswith('{"control":'):
                 self.lines = chain([line], self.lines)
+                self._events_at = self.file.tell() - len(line.encode()) - 1 if self.file is not None else 0
                 return
             self._head.update(line.encode() + b"\n")
             yield parse_control(strict_object(line, ("control",))["control"])
+
+    def pieces(self, count: int) -> Sequence[Piece]:
+        return cut(self.file, self._events_at, count) if self.file is not None else ()
+
+    def pass_over(self, pieces: Sequence[Piece]) -> None:
+        assert self.file is not None, "there are no pieces"
+        self.file.seek(pieces[-1].stop)
+        self.lines = _lines(self.file)
 
     def rows(self) -> Iterator[Row]:
         for line in self.lines:
@@ -174,13 +196,13 @@ def open_text(file: IO[bytes]) -> Documents:
         raise CutError("got an empty file")
     if first.startswith(b'"'):
         return Table(file)
-    if first.startswith((b'{"seq":', b"\xef\xbb\xbf")):
-        raise CutError("got events without their proof: a listing, or a copy that was saved again")
+    if first.startswith(b'{"seq":'):
+        raise CutError("got events without their proof: a listing")
     if not first.startswith(b'{"manifest":'):
         raise MalformedError(f"got {excerpt(first)}, wanted evidence: a bundle (zip), csv, json or jsonl")
     if first.endswith(b"},\n"):
         return Documents(lines=_from_json(_lines(file)), format="json")
-    return Documents(lines=_lines(file), format="jsonl")
+    return Documents(lines=_lines(file), format="jsonl", file=file)
 
 
 def _lines(file: IO[bytes]) -> Iterator[str]:
@@ -193,6 +215,8 @@ def _lines(file: IO[bytes]) -> Iterator[str]:
 def _unended(data: bytes) -> MalformedError:
     if len(data) > MAX_LINE:
         return MalformedError(f"got a line of more than {MAX_LINE} bytes")
+    if data[-1:] == b"\n":
+        return MalformedError("got a row that ends otherwise than in CR LF: the file was saved again")
     return CutError("got a line without its end: the file was cut off")
 
 
@@ -273,4 +297,7 @@ def _document(record: str) -> str:
     """The line of jsonl in a row that is no event."""
     if not record.startswith(_NO_EVENT):
         raise MalformedError(f"csv: got {excerpt(record)} after the events, wanted a document")
-    return restored(_cells(record)[-1])
+    document = restored(_cells(record)[-1])
+    if document_line(document) != record:
+        raise MalformedError(f"csv: got {excerpt(record)}, wanted a document as it is written")
+    return document

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from auditkit_django.ledger import base64, strict_json
 from auditkit_django.ledger.disclosure import encode_value
-from auditkit_django.ledger.entry import FIELDS
+from auditkit_django.ledger.entry import FIELDS, parse_time
 from auditkit_django.ledger.errors import MalformedError, excerpt
 from auditkit_django.ledger.merkle import HASH_BYTES
 from auditkit_django.ledger.range_proof import ProvenRange, format_range, parse_range
@@ -184,10 +184,15 @@ def parse_manifest(value: object) -> Manifest:
     manifest = Manifest(**found | {name: tuple(found[name]) for name in ("withheld", "signed_by", "actions")})
     is_ordered = 0 <= manifest.start <= manifest.end <= manifest.size
     is_sorted = all(list(one) == sorted(set(one)) for one in (manifest.withheld, manifest.actions))
+    for text in (manifest.time_from, manifest.time_to, manifest.exported_at):
+        if text is not None:
+            parse_time(text)
+    is_ordered = is_ordered and 0 <= manifest.epoch < 2**53 and (manifest.time_from or "") <= (manifest.time_to or "~")
+    is_sorted = is_sorted and (manifest.cells is not None) == (manifest.format == "csv")
     is_known = manifest.format in FORMATS and set(manifest.withheld) <= set(FIELDS)
     if not is_ordered or not is_known or not is_sorted:
         raise MalformedError(
-            "manifest: got a format, start, end, size, withheld fields or actions that no evidence has"
+            "manifest: got a format, epoch, places, window, withheld fields, cells or actions that no evidence has"
         )
     return manifest
 

@@ -12,7 +12,7 @@ from auditkit_django.ledger.verdicts import EXIT_CODES, Verdict
 
 #: Code to meaning. Every code makes evidence INVALID but those in ``GAPS`` and ``CUT``.
 FINDINGS: Final[Mapping[str, str]] = {
-    "file.cut": "the file was cut off, or is a listing without proof",
+    "file.cut": "the file was cut off, cannot be read, or is a listing without proof",
     "file.malformed": "the file is not evidence of the form that it has to have",
     "file.digest": "a part of the file is not the one that the file names",
     "manifest.claim": "the manifest or the totals say of the log what it does not say",

@@ -57,6 +57,8 @@ class Command(BaseCommand):
         )
         parser.add_argument("--sample", type=int, default=25, metavar="N", help="bundle: events drawn for the report")
         parser.add_argument("--seed", default="1", metavar="S", help="bundle: by which they are drawn, reproducibly")
+        parser.add_argument("--pdf", action="store_true", help="bundle: the report as PDF, too")
+        parser.add_argument("--name", default="", help="bundle: what the report calls the organization")
         parser.add_argument("--database", default=DEFAULT_DB_ALIAS, choices=tuple(connections))
         parser.add_argument("path", type=Path, help="a new file; or the directory of tiles, made where it is not there")
 
@@ -88,6 +90,8 @@ class Command(BaseCommand):
             since=tuple(one.read_text() for one in options["since"]),
             sample=options["sample"],
             seed=options["seed"],
+            pdf=options["pdf"],
+            name=options["name"],
         )
         if path.exists():
             raise CommandError(f"{order.format}: {path} is there already, wanted a new file")

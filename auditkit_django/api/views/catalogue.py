@@ -1,0 +1,64 @@
+"""What may be recorded, whether the server is well, and what is not there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connections, router
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from auditkit_django import actions
+from auditkit_django.api import described
+from auditkit_django.api.base import ApiView
+from auditkit_django.api.problems import not_found
+from auditkit_django.conf import settings
+from auditkit_django.log.health import health
+from auditkit_django.models import Event
+
+
+class Actions(ApiView):
+    """The catalogue of actions."""
+
+    @described.list_actions
+    def get(self, request: Request, **kwargs: Any) -> Response:
+        found = [
+            {
+                "name": action.name,
+                "category": action.category,
+                "severity": action.severity,
+                "outcome": action.outcome,
+                "description": action.description,
+                "aliases": list(action.aliases),
+            }
+            for action in actions.all_actions()
+        ]
+        return Response({"actions": found})
+
+
+class Health(ApiView):
+    """Whether events can be recorded. Nobody has to say who they are, and nobody learns of a tenant."""
+
+    authentication_classes: list[Any] = []
+    permission_classes: list[Any] = []
+
+    @described.read_health
+    def get(self, request: Request, **kwargs: Any) -> Response:
+        with connections[router.db_for_write(Event)].cursor() as cursor:
+            cursor.execute("SELECT 1")
+        is_behind = health().oldest_pending_age_seconds > settings.PENDING_MAX_AGE_SECONDS
+        return Response({"status": "behind" if is_behind else "ok"})
+
+
+class NotThere(ApiView):
+    """Every other address below the version."""
+
+    authentication_classes: list[Any] = []
+    permission_classes: list[Any] = []
+    schema = None  # type: ignore[assignment]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        raise not_found()
+
+    def get(self, request: Request, **kwargs: Any) -> Response:
+        raise not_found()
