@@ -251,6 +251,38 @@ def test_a_child_of_multiprocessing_flushes_at_its_end(
     assert sorted(server.actions()) == ["parent", "work.0", "work.1"]
 
 
+def test_a_fork_waits_while_a_tls_context_is_made(run: Run, server: AuditServer) -> None:
+    done = run(
+        """
+        import os, ssl, threading, time
+        from auditkit_django.client import AuditKit
+
+        # As OpenSSL does it: with a lock that a fork does not know of.
+        lock, is_made, real = threading.Lock(), threading.Event(), ssl.create_default_context
+
+        def create_default_context(*args, **options):
+            with lock:
+                is_made.set()
+                time.sleep(0.2)
+                return real(*args, **options)
+
+        ssl.create_default_context = create_default_context
+        client = AuditKit()
+        client.event("parent")
+        threading.Thread(target=client.flush).start()
+        assert is_made.wait(10)
+        pid = os.fork()
+        if pid == 0:
+            client.event("child")
+            os._exit(0 if client.close(5) else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert client.close(10)
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(server.actions()) == ["child", "parent"]
+
+
 def test_forks_in_the_middle_of_traffic_lose_and_double_nothing(run: Run, server: AuditServer, tmp_path: Path) -> None:
     done = run(
         """
