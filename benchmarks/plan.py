@@ -39,6 +39,8 @@ class Plan:
     ingest_batches: int = 20
     disk_events: int = 1_000_000
     disk_tenants: int = 100
+    client_rounds: int = 7
+    client_events: int = 4000
     hot_rounds: int = 5
     hot_seconds: float = 5.0
     hot_writers: tuple[int, ...] = (8, 64)
@@ -77,6 +79,8 @@ class Plan:
             ingest_batches=2,
             disk_events=3000,
             disk_tenants=10,
+            client_rounds=1,
+            client_events=200,
             hot_rounds=1,
             hot_seconds=0.5,
             hot_writers=(2, 4),

@@ -50,11 +50,12 @@ class Again:
     """
     Not delivered, and not the events' fault. ``is_slow``: it needs somebody (a key, an address), so haste is in vain.
 
-    ``after_seconds`` is what the server asked for.
+    ``after_seconds`` is what the server asked for. ``is_partial``: some of the events were taken, others not just then.
     """
 
     reason: str
     is_slow: bool = False
+    is_partial: bool = False
     after_seconds: float | None = None
 
 
@@ -65,7 +66,8 @@ def judge(answer: Answer, count: int, *, now: datetime, is_patient: bool = True)
     """
     What ``answer`` to a batch of ``count`` events means.
 
-    ``is_patient``: a result that says that the server could not record just now is a reason to try again, otherwise a refusal.
+    A result that says that the server could not record just now is a reason to try again; not ``is_patient``, it is a refusal
+    where the server could record others of the same batch.
     """
     value = _json(answer.body)
     if answer.status in _OK:
@@ -102,7 +104,7 @@ def seconds_after(header: str | None, *, now: datetime) -> float | None:
         return float(text[:9])
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.utcoffset() is None:
         return None
@@ -132,8 +134,10 @@ def _results(value: object, count: int) -> list[dict[str, Any]] | None:
 def _delivered(results: list[dict[str, Any]], *, is_patient: bool) -> Verdict:
     refusals = {index: one for index, one in enumerate(results) if one["status"] == "refused"}
     passing = [one for one in refusals.values() if one.get("code") in _PASSING]
-    if passing and is_patient:
-        return Again(reason=f"{len(passing)} of {len(results)} events were not recorded: {passing[0]['code']}")
+    is_partial = len(refusals) < len(results)
+    if passing and (is_patient or not is_partial):
+        reason = f"{len(passing)} of {len(results)} events were not recorded: {passing[0]['code']}"
+        return Again(reason=reason, is_partial=is_partial)
     return Delivered(
         recorded=sum(one["status"] == "recorded" for one in results),
         repeated=sum(one["status"] == "repeated" for one in results),

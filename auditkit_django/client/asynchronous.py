@@ -14,7 +14,7 @@ import httpx
 from auditkit_django.client.batch import Batch
 from auditkit_django.client.errors import ClosedError, QueueFullError
 from auditkit_django.client.events import EventFields, encode_event
-from auditkit_django.client.http import FAILURES, client_options, no_answer
+from auditkit_django.client.http import FAILURES, make_async_client, no_answer
 from auditkit_django.client.outbox import Outbox, Stats
 from auditkit_django.client.reading import (
     Filters,
@@ -185,7 +185,7 @@ class AsyncAuditKit:
         if self._is_closed:
             raise ClosedError("the client was closed, wanted one that is open")
         if self._reader is None or self._pid != os.getpid():
-            self._reader, self._pid = httpx.AsyncClient(**client_options(self._settings)), os.getpid()
+            self._reader, self._pid = make_async_client(self._settings), os.getpid()
         return self._reader
 
     async def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+# What httpx and a first connection would import in the sender's thread is imported here: a fork in the middle of an import
+# leaves its child with half a module.
+import encodings.idna
 import gzip
 import os
+import threading
 import time
 from typing import Any, Final
 
+import certifi
+import httpcore
 import httpx
 
 from auditkit_django.client.answers import Answer
@@ -14,14 +20,32 @@ from auditkit_django.client.errors import NoAnswerError
 from auditkit_django.client.settings import Settings
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+_LOADED: Final = (encodings.idna, certifi, httpcore)
 #: Less is not worth it: it fits into one packet.
 _LEAST_COMPRESSED: Final = 1400
 #: What httpx raises where there is no whole answer.
 FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
 
+#: Held while a client is made, and by who forks: OpenSSL has locks of its own while it makes a TLS context, and in a child
+#: that was forked just then nobody would ever let go of them.
+_making = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release)
 
-def client_options(settings: Settings) -> dict[str, Any]:
-    """The arguments of ``httpx.Client`` and ``httpx.AsyncClient``."""
+
+def make_client(settings: Settings) -> httpx.Client:
+    """A client with the server's address and the key."""
+    with _making:
+        return httpx.Client(**_options(settings))
+
+
+def make_async_client(settings: Settings) -> httpx.AsyncClient:
+    """The same for async code."""
+    with _making:
+        return httpx.AsyncClient(**_options(settings))
+
+
+def _options(settings: Settings) -> dict[str, Any]:
     return {
         "base_url": f"{settings.base_url}/v1/",
         "headers": {"Authorization": f"Bearer {settings.api_key}", "User-Agent": "auditkit-django-client"},
@@ -50,7 +74,7 @@ class Connection:
             self._abandoned += [self._client] if self._client is not None else []
             self._client, self._pid = None, os.getpid()
         if self._client is None:
-            self._client = httpx.Client(**client_options(self._settings))
+            self._client = make_client(self._settings)
         return self._client
 
     def post_events(self, lines: list[bytes]) -> Answer:

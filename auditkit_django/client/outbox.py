@@ -164,17 +164,19 @@ class Outbox:
 
     def _seconds_until_due(self) -> float:
         now = time.monotonic()
-        if self._looked_at is None:
+        if self._is_look_due() or (self._since is not None and (self._flushing or self._is_batch_full())):
             return 0.0
-        if self._since is None:
-            return self._looked_at + LOOK_SECONDS - now
-        if self._flushing or self._is_batch_full():
-            return 0.0
-        return self._since + self._settings.linger_seconds - now
+        look = (self._looked_at or now) + LOOK_SECONDS - now
+        return look if self._since is None else min(look, self._since + self._settings.linger_seconds - now)
+
+    def _is_look_due(self) -> bool:
+        return self._looked_at is None or time.monotonic() - self._looked_at >= LOOK_SECONDS
 
     def _turn(self) -> None:
         try:
-            self._look()
+            if self._is_look_due():
+                self._look()
+                return
             self._is_hurried = False
             seconds, is_asked = self._sender.attempt()
         except Exception:
@@ -187,11 +189,11 @@ class Outbox:
             self._since = time.monotonic() if self._store.waiting_bytes else None
 
     def _look(self) -> None:
-        if self._looked_at is not None and time.monotonic() - self._looked_at < LOOK_SECONDS:
-            return
         found = self._store.adopt(self._changed)
         with self._changed:
             self._accepted_bytes += found
+            if found and self._since is None:
+                self._since = time.monotonic()
             self._looked_at = time.monotonic()
             self._changed.notify_all()
         if found:

@@ -53,7 +53,7 @@ class Segment:
         if not _is_locked(descriptor, path):
             return None
         size = os.fstat(descriptor).st_size
-        return cls(path, descriptor, size=size, done=min(_done_of(path), size), is_own=False)
+        return cls(path, descriptor, size=size, done=_done_of(path, size), is_own=False)
 
     def append(self, events: Sequence[bytes], *, fsync: bool) -> None:
         """
@@ -150,12 +150,13 @@ def _is_locked(descriptor: int, path: Path) -> bool:
     return is_it
 
 
-def _done_of(path: Path) -> int:
+def _done_of(path: Path, size: int) -> int:
     try:
-        return int(path.with_suffix(".done").read_bytes())
+        done = int(path.with_suffix(".done").read_bytes())
     except (FileNotFoundError, ValueError):
-        # Sent from the beginning: idempotency keys make it safe.
-        return 0
+        done = 0
+    # What cannot be is sent from the beginning: idempotency keys make it safe.
+    return done if 0 <= done <= size else 0
 
 
 def _is_event(data: bytes) -> bool:

@@ -18,7 +18,8 @@ from auditkit_django.client.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: How often events that the server could not record just now are sent before it counts as a refusal.
+#: How often a batch is sent of which the server takes some events, and says of others that it cannot just now. More would
+#: hold up all that come after; where it takes none it is the server that is down.
 PATIENCE: Final = 10
 _UNREADABLE: Final = {"code": "unreadable", "detail": "the spool has a line that is no event: a crash cut it off"}
 
@@ -59,6 +60,7 @@ class Sender:
             max_seconds=settings.max_retry_seconds,
             max_asked_seconds=settings.max_retry_after_seconds,
         )
+        self._partial = 0
         self._often = Seldom()
         self._said: set[str] = set()
 
@@ -81,6 +83,7 @@ class Sender:
                 self._settle(whole, refusals={0: error})
                 self._grow()
             case Again():
+                self._partial += verdict.is_partial
                 return self._wait_for(verdict, len(whole)), verdict.after_seconds is not None
         return 0.0, False
 
@@ -89,7 +92,7 @@ class Sender:
             answer = self._post([line.data for line in lines])
         except NoAnswerError as exc:
             return Again(reason=str(exc))
-        return judge(answer, len(lines), now=datetime.now(UTC), is_patient=self._pace.failures < PATIENCE)
+        return judge(answer, len(lines), now=datetime.now(UTC), is_patient=self._partial < PATIENCE)
 
     def _deliver(self, lines: Sequence[Line], verdict: Delivered) -> None:
         self._settle(lines, recorded=verdict.recorded, repeated=verdict.repeated, refusals=verdict.refusals)
@@ -97,6 +100,7 @@ class Sender:
         if self._pace.failures:
             logger.info("events are sent again, after %d attempts that failed", self._pace.failures)
         self._pace.reset()
+        self._partial = 0
         self._said.clear()
 
     def _grow(self) -> None:

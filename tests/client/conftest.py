@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +12,14 @@ from auditkit_django.client import AuditKit
 from tests.client.servers import KEY, AuditServer, serving
 
 Make = Callable[..., AuditKit]
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for what another thread does, for at most 20 seconds."""
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come about in 20 seconds"
+        time.sleep(0.005)
 
 
 @pytest.fixture

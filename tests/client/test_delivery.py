@@ -16,7 +16,7 @@ import pytest
 from auditkit_django.client import AuditKit, ClosedError, QueueFullError
 from auditkit_django.client.answers import Again, Answer, Delivered, Unfit, judge, seconds_after
 from auditkit_django.client.pace import Pace
-from tests.client.conftest import Make
+from tests.client.conftest import Make, wait_until
 from tests.client.servers import KEY, AuditServer, Said, loses, problem, said, says, serving
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -276,10 +276,55 @@ def test_events_that_the_server_could_not_record_just_now_are_sent_again(server:
     assert client.flush(10)
     assert server.actions() == ["x", "y"]
     assert client.stats.retries == 3
-    server.refuse = lambda event: ("recording", "for ever")
-    client.event("z")
+
+
+def test_an_event_that_the_server_can_never_record_holds_up_no_others_for_ever(server: AuditServer, make: Make) -> None:
+    server.plays.extend([says(Said(503))] * 30)
+    server.refuse = lambda event: ("recording", "for ever") if event["action"] == "y" else None
+    refused: list[str] = []
+    client = make(linger_seconds=60, on_refused=lambda event, error: refused.append(event["action"]))
+    with client.batch() as batch:
+        batch.event("x")
+        batch.event("y")
     assert client.flush(10)
-    assert client.stats.refused == 1
+    assert (server.actions(), refused) == (["x"], ["y"])
+    # The outage before is no sign of its being refused.
+    assert client.stats.retries == 30 + 10
+
+
+def test_a_server_that_can_record_nothing_is_waited_for(server: AuditServer, make: Make) -> None:
+    left = 50
+
+    def refuse(event: dict[str, Any]) -> tuple[str, str] | None:
+        nonlocal left
+        left -= 1
+        return ("recording", "the database is away") if left > 0 else None
+
+    server.refuse = refuse
+    client = make()
+    client.event("x")
+    assert client.flush(10)
+    assert server.actions() == ["x"]
+    assert client.stats.refused == 0
+
+
+def test_a_flush_has_a_waiting_sender_try_at_once(server: AuditServer, make: Make) -> None:
+    server.plays.append(says(Said(401)))
+    # It would wait for half a minute and more.
+    client = make(pause=None)
+    client.event("a.b")
+    wait_until(lambda: client.stats.retries == 1)
+    assert client.flush(20)
+    assert len(server.log) == 1
+
+
+def test_a_flush_does_not_hurry_a_server_that_asked_to_be_left_alone(server: AuditServer, make: Make) -> None:
+    server.plays.append(says(Said(429, headers={"Retry-After": "30"})))
+    client = make(pause=None)
+    client.event("a.b")
+    wait_until(lambda: client.stats.retries == 1)
+    assert client.flush(0.1) is False
+    assert len(server.asked) == 1
 
 
 def test_a_batch_that_raises_sends_nothing(server: AuditServer, make: Make) -> None:
@@ -408,7 +453,14 @@ def test_an_answer_is_judged_by_its_content() -> None:
     assert not of(503, {}).is_slow
     passing = {"results": [{"index": 0, "status": "refused", "code": "recording"}]}
     assert isinstance(of(422, passing), Again)
-    assert of(422, passing, is_patient=False).refusals[0]["code"] == "recording"
+    assert isinstance(of(422, passing, is_patient=False), Again)
+    mixed = json.dumps({"results": [{"status": "recorded"}, {"status": "refused", "code": "recording"}]}).encode()
+    assert judge(Answer(status=207, body=mixed), 2, now=NOW) == Again(
+        reason="1 of 2 events were not recorded: recording", is_partial=True
+    )
+    found = judge(Answer(status=207, body=mixed), 2, now=NOW, is_patient=False)
+    assert isinstance(found, Delivered)
+    assert found.refusals[1]["code"] == "recording"
 
 
 @pytest.mark.parametrize(
@@ -424,6 +476,8 @@ def test_an_answer_is_judged_by_its_content() -> None:
         (None, None),
         ("9" * 400, 999999999.0),
         ("²", None),
+        ("Fri, 99 Jan 2026 03:04:35 GMT", None),
+        ("Fri, 02 Jan 99999999999999999999 03:04:35 GMT", None),
     ],
 )
 def test_retry_after_has_two_forms(header: str | None, seconds: float | None) -> None:
