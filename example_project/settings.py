@@ -28,6 +28,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_otp",
     "django_otp.plugins.otp_totp",
+    "drf_spectacular_sidecar",  # Swagger UI, for the documentation of the audit log's API
     "hijack",
     "example_project.northwind",  # before auditkit_django: its templates go first
     "auditkit_django",  # auditkit: finds django.contrib.auth, django-otp and django-hijack, and records what they do
@@ -125,6 +126,9 @@ KEY_FILE = Path(
     os.environ.get("NORTHWIND_KEY_FILE") or f"{os.environ.get('NORTHWIND_DATABASE', BASE_DIR / 'demo')}.key"
 )
 
+#: Where the site is: pages of these origins may have the trail in a frame, and our own does ("Your activity").
+ORIGINS = os.environ.get("NORTHWIND_ORIGINS", "http://127.0.0.1:8000 http://localhost:8000").split()
+
 # auditkit: whose log, who may read it, and the product's own facts beside the default actions.
 AUDITKIT: dict[str, Any] = {
     "ORIGIN": "audit.northwind.example",
@@ -132,6 +136,7 @@ AUDITKIT: dict[str, Any] = {
     "TENANT_RESOLVER": "example_project.northwind.tenancy.organization_of",
     "USER_TENANTS": "example_project.northwind.tenancy.organizations_of",
     "TRAIL_ACCESS": "example_project.northwind.tenancy.may_view_trail",
+    "EMBED_ORIGINS": ORIGINS,
     "ACTIONS": {
         "project.created": {
             "description": "Project begun",

@@ -124,9 +124,9 @@ def _database(folder: Path) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def _served(environment: dict[str, str], log: Path) -> Iterator[str]:
-    """The address of a server on a port that the system chose; it has ended after the block."""
-    command = [sys.executable, "-u", "manage.py", "runserver", "127.0.0.1:0", "--noreload"]
+def _served(environment: dict[str, str], log: Path, *, port: int = 0) -> Iterator[str]:
+    """The address of a server on a port that the system chose, or on ``port``; it has ended after the block."""
+    command = [sys.executable, "-u", "manage.py", "runserver", f"127.0.0.1:{port}", "--noreload"]
     with log.open("w") as errors, subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
     ) as server:  # fmt: skip

@@ -35,7 +35,7 @@ from auditkit_django.templatetags.auditkit_visible import visible
 STATES: Final = {
     "valid": gettext_lazy("valid"),
     "expires soon": gettext_lazy("expires soon"),
-    "rotated": gettext_lazy("rotated, and valid until it expires"),
+    "rotated": gettext_lazy("rotated"),
     "expired": gettext_lazy("expired"),
     "revoked": gettext_lazy("revoked"),
 }
@@ -63,7 +63,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     """The API keys, for whoever has ``manage_keys``; everybody else gets 403."""
 
     keyset = ("-created_at", "-id")
-    list_display = ("name", "prefix", "reach", "scopes_shown", "expires_at", "last_used", "state")
+    list_display = ("name", "prefix", "reach", "scopes_shown", "expires", "last_used", "state")
     list_filter = [ReachFilter]
     search_fields = ("prefix", "tenant", "name")
     search_help_text = gettext_lazy("Exactly: a tenant's key, a name, or a prefix (the 8 characters after ak_live_)")
@@ -185,6 +185,10 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("it may"))
     def scopes_in_full(self, key: ApiKey) -> str:
         return "; ".join(f"{visible(scope)}: {MEANINGS.get(scope, '')}" for scope in key.scopes)
+
+    @admin.display(description=gettext_lazy("expires"))
+    def expires(self, key: ApiKey) -> str:
+        return _("never") if key.expires_at is None else formats.date_format(timezone.localtime(key.expires_at))
 
     @admin.display(description=gettext_lazy("last used"))
     def last_used(self, key: ApiKey) -> str:

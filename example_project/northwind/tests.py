@@ -15,6 +15,7 @@ from django.test import Client, TestCase
 from django.test.utils import override_settings
 
 from auditkit_django import auditlog
+from auditkit_django.access.api_keys import create_key
 from example_project.northwind import services
 from example_project.northwind.demo.authenticator import Authenticator
 from example_project.northwind.models import ApiKey, Invitation, Membership, Organization, Project
@@ -281,6 +282,12 @@ class SupportTests(Case):
             with self.subTest(page):
                 self.assertEqual(self.support.get(f"/security/{page}").status_code, 403)
 
+    def test_support_is_kept_from_a_person_s_own_activity(self) -> None:
+        self.assertEqual(self.owner.get("/o/acme/activity/").status_code, 200)
+        self.act_as_mara()
+        self.assertEqual(self.support.get("/o/acme/activity/").status_code, 403)
+        self.assertNotContains(self.support.get("/o/acme/"), "/activity/")
+
     def test_customers_have_no_support_page_and_act_as_nobody(self) -> None:
         self.assertEqual(self.owner.get("/support/").status_code, 404)
         self.assertEqual(self.stranger.post("/hijack/acquire/", {"user_pk": self.mara.pk}).status_code, 403)
@@ -317,6 +324,68 @@ class ApiTests(Case):
         secret = self.create_key("projects:read")
         for event in auditlog.list(tenant=self.acme).events:
             self.assertNotIn(secret, f"{event.metadata}{event.changes}{event.targets}{event.context}{event.summary}")
+
+
+class ActivityTests(Case):
+    """What each member sees of the audit log: what they did."""
+
+    def frame_of(self, client: Client) -> str:
+        """The address of the frame on the member's page."""
+        page = client.get("/o/acme/activity/")
+        self.assertEqual(page.status_code, 200)
+        self.assertIn("no-store", page["Cache-Control"])
+        self.assertIn("frame-src 'self'", page["Content-Security-Policy"])
+        found = re.search(r'<iframe[^>]* src="([^"]+)"', page.content.decode())
+        assert found is not None
+        return found[1]
+
+    def test_a_member_who_may_not_read_the_log_sees_their_own_part_of_it(self) -> None:
+        member = self.join("ada@acme.example", "member")
+        member.post("/o/acme/projects/", {"name": "Atlas", "client": "", "budget": "1"})
+        frame = Client().get(self.frame_of(member)).content.decode()
+        self.assertIn("created the project Atlas", frame)
+        self.assertNotIn("Mara Lind", frame)
+        (viewed,) = auditlog.list(tenant=self.acme, action="audit.log.viewed").events
+        assert viewed.actor is not None
+        self.assertEqual(viewed.actor["name"], "Ada Byte")
+
+    def test_the_event_of_another_member_is_not_found(self) -> None:
+        member = self.join("ada@acme.example", "member")
+        (invited,) = auditlog.list(tenant=self.acme, action="member.invited").events
+        frame = self.frame_of(member)
+        self.assertEqual(Client().get(f"{frame}events/{invited.id}/").status_code, 404)
+        self.assertEqual(Client().get(f"{self.frame_of(self.owner)}events/{invited.id}/").status_code, 200)
+
+    def test_the_frame_is_for_pages_of_our_own(self) -> None:
+        policy = Client().get(self.frame_of(self.owner))["Content-Security-Policy"]
+        self.assertIn("frame-ancestors http://127.0.0.1:8000 http://localhost:8000", policy)
+
+    def test_a_stranger_has_no_page(self) -> None:
+        self.assertEqual(self.stranger.get("/o/acme/activity/").status_code, 404)
+        self.assertEqual(Client().get("/o/acme/activity/").status_code, 302)
+
+
+class AuditApiTests(Case):
+    """The audit log over HTTP."""
+
+    def test_a_key_reads_its_own_organization_s_log(self) -> None:
+        _key, secret = create_key("SIEM", tenant=self.acme, scopes=["events:read"])
+        headers = {"authorization": f"Bearer {secret}"}
+        found = Client().get("/audit/api/v1/events", headers=headers).json()["events"]
+        self.assertIn("org.created", [event["action"] for event in found])
+        self.assertEqual({event["tenant"] for event in found}, {str(self.acme.pk)})
+        self.assertEqual(
+            Client().get(f"/audit/api/v1/events?tenant={self.globex.pk}", headers=headers).status_code, 404
+        )
+
+    def test_the_documentation_is_of_this_api_alone_and_from_this_server(self) -> None:
+        page = Client().get("/audit/api/docs/").content.decode()
+        self.assertIn('data-document="/audit/api/v1/openapi.json"', page)
+        self.assertNotRegex(page, r"(?:src|href)=\"(?:https?:)?//")
+        self.assertNotRegex(page, r"<script>|<style|\son\w+=")
+        paths = Client().get("/audit/api/v1/openapi.json").json()["paths"]
+        self.assertIn("/v1/events", paths)
+        self.assertEqual([path for path in paths if not path.startswith("/v1/")], [])
 
 
 class IsolationTests(Case):

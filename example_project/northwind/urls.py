@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from example_project.northwind import api
 from example_project.northwind.views import (
     accounts,
+    activity,
     keys,
     members,
     organization,
@@ -35,6 +36,7 @@ _in_organization: list[URLPattern | URLResolver] = [
     path("billing/", organization.BillingPage.as_view(), name="billing"),
     path("settings/", organization.SettingsPage.as_view(), name="settings"),
     path("settings/name/", organization.rename, name="rename"),
+    path("activity/", activity.activity, name="activity"),
     path("audit/", include("auditkit_django.trail.urls")),
 ]
 

@@ -55,6 +55,7 @@ class Command(BaseCommand):
         seal_due()
         _print_report(console, f"http://{options['addrport']}")
         if not options["no_serve"]:
+            settings.AUDITKIT["EMBED_ORIGINS"] = [*settings.ORIGINS, f"http://{options['addrport']}"]
             call_command("runserver", options["addrport"], use_reloader=False)
 
     def _tell(self, console: Console) -> None:
