@@ -10,6 +10,7 @@ import zipfile
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import pytest
@@ -27,7 +28,8 @@ from auditkit_django.log.keys import SecretSigner
 from auditkit_django.log.seal import seal
 from auditkit_django.models import Event, Log
 from auditkit_django.query.bound import BoundFilter
-from auditkit_django.recording.requests import safe_path
+from auditkit_django.recording.redaction import redact
+from auditkit_django.recording.requests import facts, safe_path
 from auditkit_django.testing import append_now
 
 if TYPE_CHECKING:
@@ -424,6 +426,16 @@ def test_the_token_is_in_no_event_and_no_log(
     assert not any(said in (event.disclosures or "") for event in Event.objects.all())
     [viewed] = auditlog.list(acme, action="audit.log.viewed")
     assert viewed.context["path"] == "/embed/[redacted]/"
+
+
+@pytest.mark.parametrize("written", ["{}", "/embed/{}/", "https://audit.example/embed/{}/events/?x=1", "Bearer {}"])
+def test_a_token_is_taken_for_a_secret_wherever_it_stands(acme: Organization, rf: Any, written: str) -> None:
+    for said in (token(acme), token(acme, only_actor=Actor("user", "a" * 120, "b" * 120))):
+        for text in (said, quote(said)):
+            shown = redact(f"see {written.format(text)} there")
+            assert not any(part in shown for part in text.removeprefix("akv_").replace("%3A", ":").split(":"))
+    # The address was not resolved yet, as where it is blocked before.
+    assert facts(rf.get(at("events", said)), "1")["path"] == "/embed/[redacted]/"
 
 
 def test_the_path_of_a_deeper_page_is_without_the_token_too(acme: Organization, rf: Any) -> None:

@@ -33,8 +33,8 @@ _PATTERNS: Final = (
     r"\b[sr]k_(?:live|test)_\w{10,}|\bwhsec_\w{10,}",  # Stripe
     r"\bAIza[\w-]{30,}",  # Google
     r"\bsk-[\w-]{20,}",
-    r"\bak_[a-z]+_\w{8}_\w{20,}|\bakv_[\w.:-]{20,}",  # ours
-    r"(?i:\b(?:bearer|basic)\s+)[\w+/=.~-]{16,}",
+    r"\bak_[a-z]+_\w{8}_\w{20,}|\bakv_[\w.:%-]{20,}",  # ours: API keys, viewer tokens
+    r"(?i:\b(?:bearer|basic)\s+)[\w+/=.~:%-]{16,}",
     r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)",  # user:password in a URL
 )
 _PAN: Final = re.compile(r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w-])")
