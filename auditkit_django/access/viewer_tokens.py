@@ -40,7 +40,8 @@ def create_token(
     """
     A token with which ``viewer`` (a user, ``"user:42"``: whom events of what is done with it name) reads the log of ``tenant``.
 
-    ``only_actor`` limits it to that actor's events: the "my activity" page. At most 24 hours.
+    ``only_actor`` limits it to that actor's events: the "my activity" page. The checkpoint, the tree and the verdict are of
+    everybody's, and are not shown with it. At most 24 hours.
 
     Raises:
         MalformedError: A scope that viewers cannot have, or another life.

@@ -10,7 +10,7 @@ from django.core import signing
 from django.utils import timezone
 
 from auditkit_django.access import viewer_tokens
-from auditkit_django.access.grant import EXPORT, READ, VERIFY, WRITE
+from auditkit_django.access.grant import EXPORT, READ, WRITE
 from auditkit_django.access.viewer_tokens import create_token, grant_of_token
 from auditkit_django.exceptions import AccessError, MalformedError
 
@@ -26,8 +26,8 @@ def refusal(token: str) -> str:
 
 
 def test_a_token_grants_what_it_was_made_for() -> None:
-    grant = grant_of_token(create_token("acme", viewer="user:42", scopes=[VERIFY, READ], only_actor="user:42"))
-    assert (grant.tenant, grant.scopes, grant.only_actor) == ("acme", {READ, VERIFY}, "user:42")
+    grant = grant_of_token(create_token("acme", viewer="user:42", scopes=[EXPORT, READ], only_actor="user:42"))
+    assert (grant.tenant, grant.scopes, grant.only_actor) == ("acme", {READ, EXPORT}, "user:42")
     assert (grant.actor.type, grant.actor.id) == ("user", "42")
 
 

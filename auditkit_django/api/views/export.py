@@ -47,6 +47,10 @@ class Export(ApiView):
             start=given.get("start"),
             end=given.get("end"),
         )
+        if self.grant.only_actor is not None and order.proof and (order.start is not None or order.end is not None):
+            raise malformed(
+                "start, end: got a window with a proof, whose edges are other people's events: leave one out"
+            )
         try:
             with self.acting():
                 return download(request._request, order)

@@ -34,6 +34,10 @@ class _Sealed(ApiView):
 
     scopes = {"GET": VERIFY}
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        _check_unbound(self)
+
     def checkpoint(self) -> Checkpoint:
         """The newest one, of the newest log; 404 where nothing was sealed."""
         found = newest_checkpoint(self.tenant)
@@ -77,9 +81,6 @@ class Tiles(_Sealed):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        if self.grant.only_actor is not None:
-            # The tree is of everybody's events.
-            raise not_found()
         if kwargs["path"].startswith(ENTRIES) and READ not in self.grant.scopes:
             raise ProblemError(403, "scope_missing", f"The key lacks the scope {READ}.", scope=READ)
 
@@ -106,6 +107,10 @@ class Verification(ApiView):
     scopes = {"POST": VERIFY}
     rate = "export"
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        _check_unbound(self)
+
     @described.verify_log
     def post(self, request: Request, **kwargs: Any) -> Response:
         body = request.data if self.has_body else {}
@@ -119,3 +124,9 @@ class Verification(ApiView):
         with self.acting():
             report = verify(self.tenant, max_entries=most, since=since or None)
         return Response(report.as_json())
+
+
+def _check_unbound(view: ApiView) -> None:
+    """The tree, its size and what is wrong with it are of everybody's events."""
+    if view.grant.only_actor is not None:
+        raise not_found()
