@@ -28,6 +28,7 @@ from auditkit_django.ledger.evidence.form import (
     parse_proof,
     strict_object,
 )
+from auditkit_django.ledger.evidence.form import line as written
 from auditkit_django.ledger.evidence.pieces import Piece, cut
 from auditkit_django.ledger.evidence.rows import (
     COLUMNS,
@@ -143,6 +144,9 @@ class Documents:
 
     def _take_end(self, line: str) -> None:
         self._end = parse_end(strict_object(line, ("end",))["end"])
+        # Nothing after it says what its bytes are: it is taken in the one spelling alone.
+        if line != written("end", self._end.as_json()):
+            raise MalformedError(f"end: got {excerpt(line)}, wanted it sorted and without white space")
         if (after := next(self.lines, None)) is not None:
             raise MalformedError(f"got {excerpt(after)} after the end of the evidence")
 
