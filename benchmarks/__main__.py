@@ -19,7 +19,21 @@ from benchmarks.reporting import Section, budgets_text, section_text
 from tests.support.postgres import running
 
 #: In this order: each module has ``run(plan) -> Section``.
-NAMES = ("record", "save", "batch", "bulk", "append", "verify", "seal", "export", "ingest", "client", "disk", "hot")
+NAMES = (
+    "record",
+    "save",
+    "batch",
+    "bulk",
+    "append",
+    "verify",
+    "seal",
+    "export",
+    "ingest",
+    "query",
+    "client",
+    "disk",
+    "hot",
+)
 #: A server as somebody would run it on this machine: the defaults, but room for the log of changes and the working set.
 SERVER = {"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
 

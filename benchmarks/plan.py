@@ -37,6 +37,9 @@ class Plan:
     ingest_rounds: int = 5
     ingest_singles: int = 300
     ingest_batches: int = 20
+    query_rounds: int = 60
+    query_events: int = 1_000_000
+    query_tenants: int = 100
     disk_events: int = 1_000_000
     disk_tenants: int = 100
     client_rounds: int = 7
@@ -74,6 +77,9 @@ class Plan:
             prove_entries=10_000,
             proofs=50,
             export_events=3000,
+            query_rounds=3,
+            query_events=3000,
+            query_tenants=10,
             ingest_rounds=1,
             ingest_singles=20,
             ingest_batches=2,
