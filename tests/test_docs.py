@@ -18,12 +18,16 @@ from django.core.management import call_command
 from django.db import ProgrammingError, connection, transaction
 
 from auditkit_django import auditlog, conf
+from auditkit_django.access.api_keys import create_key, grant_of_key, revoke_key, rotate_key
 from auditkit_django.ledger import disclosure, entry
 from auditkit_django.ledger.evidence import report as evidence
 from auditkit_django.log.findings import FINDINGS, GAPS
 from auditkit_django.log.health import health
 from auditkit_django.log.identity import id_of_key
 from auditkit_django.log.worker import Worker
+from auditkit_django.recording.encoding import encode_row
+from auditkit_django.recording.ingesting import write_all
+from auditkit_django.recording.record import build_draft
 from auditkit_django.testing import append_now
 
 ROOT = Path(__file__).parents[1]
@@ -186,6 +190,23 @@ def test_the_documented_rights_are_enough(roles: Callable[[str], None]) -> None:
         auditlog.export_evidence("acme", include_chain_proof=False, file=io.BytesIO()) == 253
     )  # with genesis and the export itself
     assert health().pending == 1
+
+
+def test_the_documented_rights_are_enough_for_the_api(roles: Callable[[str], None]) -> None:
+    roles("auditkit_app")
+    key, text = create_key("deploy", tenant="acme", scopes=["events:write"])
+    grant_of_key(text, address="203.0.113.7")
+    new, _text = rotate_key(key)
+    revoke_key(new)
+    for number in (1, 250):
+        drafts = [
+            build_draft(action="org.updated", tenant="acme", actor="system", idempotency_key=f"{number}/{n}")
+            for n in range(number)
+        ]
+        assert write_all([(draft, encode_row(draft)) for draft in drafts]) == [True] * number
+    assert len(auditlog.list("acme", query="action:org.updated ip:203.0.113.0/24 -budget")) == 0
+    with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
+        connection.cursor().execute("UPDATE auditkit_django_apikey SET scopes = '[]'")
 
 
 @pytest.mark.parametrize("role", ["auditkit_app", "auditkit_worker"])
