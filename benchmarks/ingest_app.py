@@ -13,6 +13,6 @@ def make_application() -> Any:
 
     settings.ROOT_URLCONF = "auditkit_django.api.urls"
     settings.ALLOWED_HOSTS = ["127.0.0.1"]
-    settings.AUDITKIT = {**settings.AUDITKIT, "API_RATES": {"write": 10**9}}
+    settings.AUDITKIT = {**settings.AUDITKIT, "API_RATES": {"write": 10**9}, "APPEND": None}
     django.setup()
     return WSGIHandler()

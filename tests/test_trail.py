@@ -220,6 +220,13 @@ def test_a_log_without_events_says_so(owner: Client) -> None:
         ("start=2026-03-02&end=2026-03-02", {2}),
         ("actor=user:77&outcome=denied", {3}),
         ("actor=user:77&outcome=failure", set()),
+        ("q=guest2", {2}),
+        ("q=-outcome:success", {3}),
+        ("q=after:2026-03-02 actor:user:77", {3}),
+        ("q=action:member.* -target:invitation:1", {2, 3}),
+        ("q=Turing&action=member.*", {2}),
+        ("q=Turing&outcome=denied", set()),
+        ("q=  ", {1, 2, 3}),
     ],
 )
 def test_filters_narrow_the_list(owner: Client, acme: Organization, query: str, expected: set[int]) -> None:
@@ -277,6 +284,66 @@ def test_a_wrong_filter_is_answered_beside_its_field_and_nothing_typed_is_lost(
     assert f'aria-describedby="ak-{name}_error"' in text(response)
     assert 'value="invitation:1"' in text(response)
     assert sentences(response) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "message", "marked"),
+    [
+        ("outcme:failure", "At character 1, got the field &quot;outcme&quot;", "o"),
+        ("action:member.* outcome:maybe", "outcome: got &#x27;maybe&#x27;", "m"),
+        ('"open', "At character 1", "&quot;"),
+        ("actor:", "At character 7", "&nbsp;"),
+        ("<b>:x <script>", "At character", None),
+        ("a\u202e:x", "At character", None),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_marked_where_it_stops_making_it(
+    owner: Client, acme: Organization, query: str, message: str, marked: str | None
+) -> None:
+    invite(acme)
+    page = owner.get(URL, {"q": query})
+    found = text(page)
+    assert re.search(rf'<p class="ak-error" id="ak-q_error">[^<]*{re.escape(message)}', found), found[:3000]
+    assert marked is None or f"<mark>{marked}</mark>" in found
+    assert 'aria-describedby="ak-q_error"' in found
+    assert sentences(page) == []
+    assert "\u202e" not in found.partition("ak-misread")[2].partition("</p>")[0]
+    assert "<script>" not in found.partition("ak-filters")[2]
+
+
+def test_a_search_stays_in_links_pages_and_exports(owner: Client, acme: Organization) -> None:
+    for number in range(70):
+        invite(acme, number, metadata={"role": "admin" if number % 7 else "owner"})
+    asked = {"q": "metadata.role:admin action:member.*"}
+    page = text(owner.get(URL, asked))
+    assert "Search: <bdi>metadata.role:admin action:member.*</bdi>" in page
+    older = re.search(r'href="([^"]+)" rel="next"', page)
+    assert older is not None
+    second = owner.get(older[1].replace("&amp;", "&"))
+    assert len(sentences(owner.get(URL, asked))) + len(sentences(second)) == 60
+    export = re.search(r'action="(/o/acme/audit/export.csv[^"]*)"', page)
+    assert export is not None
+    lines = owner.post(export[1].replace("&amp;", "&")).getvalue().decode()
+    assert lines.count("guest") == 60 or len(lines.splitlines()) == 61
+    assert "owner" not in lines
+    viewed = Event.objects.get(action="audit.log.viewed").disclosed()
+    assert viewed["metadata"]["filters"] == asked
+    evidence = text(owner.get(f"{URL}evidence/", asked))
+    assert "metadata.role:admin" in evidence
+
+
+def test_the_examples_are_searches(owner: Client, acme: Organization) -> None:
+    from html import unescape
+
+    invite(acme)
+    page = text(owner.get(URL, {"actor": "user:77"}))
+    links = re.findall(r'<dt><a href="([^"]+)"><code>([^<]+)</code></a></dt>', page)
+    assert len(links) >= 8
+    for link, query in links:
+        answer = owner.get(unescape(link))
+        assert "ak-error" not in text(answer)
+        assert f'value="{query}"' in text(answer)
+        assert 'value="user:77"' in text(answer)
 
 
 def test_what_is_asked_stays_in_every_link(owner: Client, acme: Organization) -> None:

@@ -92,7 +92,7 @@ _OPENINGS = ["", '">', "'>", "</title></textarea></pre>", "</option></datalist><
 PAYLOADS = [opening + vector for opening in _OPENINGS for vector in _VECTORS]
 
 _INJECTED = """() => [...document.querySelectorAll(
-  'script:not([src]), style, img, iframe, object, embed, base, video, audio, marquee, math, template, details, ' +
+  'script:not([src]), style, img, iframe, object, embed, base, video, audio, marquee, math, template, details:not(.ak-syntax), ' +
   'link[href*=evil], meta[http-equiv], svg a, svg script, svg animate, [style], [href^="javascript:" i], [href^="data:text" i]'
 )].map(element => element.outerHTML).concat(
   [...document.querySelectorAll('*')].flatMap(e => [...e.attributes]).filter(a => a.name.startsWith('on')).map(a => a.name),
@@ -319,7 +319,7 @@ def test_no_recorded_string_becomes_markup(acme: Organization, open_page: Callab
 def test_no_string_in_the_address_becomes_markup(open_page: Callable[..., Page]) -> None:
     page = open_page()
     for payload in PAYLOADS[::5]:
-        for name in ("action", "actor", "target", "start", "outcome", "period"):
+        for name in ("q", "action", "actor", "target", "start", "outcome", "period"):
             page.goto(page.url.partition("?")[0] + "?" + urlencode({name: payload}))
             assert page.evaluate(_INJECTED) == []
 
@@ -359,6 +359,8 @@ def test_every_page_is_accessible_and_fits(open_page: Callable[..., Page], schem
         ("filtered", "?action=member.*&period=7d"),
         ("wrong", "?start=nonsense&end=2026-02-30"),
         ("nothing", "?actor=user:none"),
+        ("searched", "?q=action%3Amember.*+-outcome%3Asuccess+" + "x" * 120),
+        ("misread", "?q=action%3Amember.*+outcme%3Afailure+" + "x" * 120),
     ],
 )
 @pytest.mark.usefixtures("some_history")
@@ -390,6 +392,27 @@ def test_everything_works_without_javascript(open_page: Callable[..., Page]) -> 
     assert download.value.suggested_filename == "audit-log.csv"
     page.get_by_role("button", name="Verify now").click()
     assert "Chain verified through #" in page.inner_text("h1")
+
+
+@pytest.mark.usefixtures("some_history")
+def test_a_search_is_typed_corrected_and_found_by_example(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    page.get_by_label("Search", exact=True).fill("action:apikey.* outcme:failure")
+    page.keyboard.press("Enter")
+    assert page.locator(".ak-misread mark").inner_text() == "o"
+    assert page.get_by_label("Search", exact=True).get_attribute("aria-invalid") == "true"
+    assert page.locator("tbody tr").count() == 0
+    shoot(page, "misread")
+    assert_accessible(page)
+    page.get_by_label("Search", exact=True).fill("action:apikey.*")
+    page.get_by_role("button", name="Search").click()
+    assert page.locator("tbody tr").count() == 2
+    page.get_by_text("How to search").click()
+    shoot(page, "search")
+    assert_accessible(page)
+    page.get_by_role("link", name="-outcome:success").click()
+    assert page.get_by_label("Search", exact=True).input_value() == "-outcome:success"
+    assert page.locator("tbody tr").count() >= 1
 
 
 @pytest.fixture

@@ -33,14 +33,16 @@ def incoming(item: object, grant: Grant, *, key: str | None) -> tuple[EventDraft
         MalformedError: It cannot be recorded, and why.
     """
     given = _object(item, "event")
-    if unknown := given.keys() - set(MEMBERS):
+    if unknown := given.keys() - _MEMBERS:
         name = min(unknown)
         near = difflib.get_close_matches(name, MEMBERS, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise MalformedError(
             f"event: got the member {excerpt(name)}, wanted some of {', '.join(sorted(MEMBERS))}.{hint}"
         )
-    fields: dict[str, Any] = {name: read(given[name]) for name, read in _READERS.items() if given.get(name) is not None}
+    fields: dict[str, Any] = {
+        name: read(value) for name, value in given.items() if value is not None and (read := _READERS.get(name))
+    }
     if "action" not in fields:
         raise MalformedError('action: got none, wanted a name such as "member.invited"')
     fields.setdefault("actor", grant.actor)
@@ -185,3 +187,4 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "idempotency_key": lambda value: _text(value, "idempotency_key"),
 }
 MEMBERS: Final = (*_READERS, "target", "targets", "context", "tenant")
+_MEMBERS: Final = frozenset(MEMBERS)

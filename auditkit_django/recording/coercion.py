@@ -35,7 +35,8 @@ def actor_from(value: object) -> Actor:
         MalformedError: Anything else, or an unsaved instance.
     """
     if isinstance(value, Actor):
-        return Actor(_type(value.type, "actor"), _id(value.id, "actor"), value.name, value.email)
+        kind, key = _type(value.type, "actor"), _id(value.id, "actor")
+        return value if key is value.id else Actor(kind, key, value.name, value.email)
     if isinstance(value, Model):
         return _actor_of_instance(value)
     if isinstance(value, AnonymousUser):
@@ -72,7 +73,8 @@ def target_from(value: object) -> Target:
     if isinstance(value, Model):
         return Target(value._meta.model_name or "", _key(value, "resource"), name_of(value))
     if isinstance(value, Target):
-        return Target(_type(value.type, "resource"), _id(value.id, "resource"), value.name)
+        kind, key = _type(value.type, "resource"), _id(value.id, "resource")
+        return value if key is value.id else Target(kind, key, value.name)
     if isinstance(value, str):
         kind, colon, key = value.partition(":")
         return Target(_type(kind, "resource"), _id(key, "resource") if colon else None)

@@ -13,7 +13,11 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from auditkit_django.drafts import MAX_ID, MAX_TYPE
+from auditkit_django.exceptions import QueryError
+from auditkit_django.query.fields import MAX_TEXT
 from auditkit_django.query.filters import EventFilter
+from auditkit_django.query.language import parse
+from auditkit_django.templatetags.auditkit_visible import visible
 
 #: What may be asked for: an action, or a group of them.
 _ACTION = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)*(?:\.\*)?")
@@ -27,6 +31,18 @@ PERIODS = {
     "30d": (dt.timedelta(days=30), _("30 days")),
     "90d": (dt.timedelta(days=90), _("90 days")),
 }
+#: Searches by example, each with what it finds.
+SEARCHES = (
+    ("grace", _("a word in any name, address or value")),
+    ('"annual plan"', _("several words together")),
+    ("action:member.*", _("a group of actions")),
+    ("-outcome:success", _("what failed or was denied; a minus excludes")),
+    ("actor:user:42 target:project:7", _("both: who, and to what")),
+    ("ip:203.0.113.0/24", _("from an address or a network")),
+    ("severity:high,critical", _("one of several")),
+    ("after:2026-01-01 before:2026-02-01", _("days, in UTC")),
+    ("metadata.role:admin", _("a detail of the event")),
+)
 
 
 class _DayInput(forms.DateInput):
@@ -38,12 +54,21 @@ class _DayInput(forms.DateInput):
 
 class FilterForm(forms.Form):
     """
-    Narrows the list by action, actor, target, outcome and time of occurrence; everything may be left out.
+    Narrows the list by a text of the query language, by action, actor, target, outcome and time of occurrence; everything may
+    be left out.
 
     ``period`` counts back from ``at`` (seconds since 1970, UTC), which pages carry along: the window must not move
     while somebody turns pages.
     """
 
+    q = forms.CharField(
+        label=_("Search"),
+        required=False,
+        max_length=MAX_TEXT,
+        widget=forms.TextInput(
+            attrs={"type": "search", "placeholder": "action:member.* -outcome:success", "spellcheck": "false"}
+        ),
+    )
     action = forms.CharField(
         label=_("Action"),
         required=False,
@@ -85,18 +110,30 @@ class FilterForm(forms.Form):
     )
     at = forms.IntegerField(required=False, min_value=0, max_value=253_370_764_799, widget=forms.HiddenInput())
 
-    #: Shown one beside the other; ``period`` and ``at`` come from links.
+    #: Shown one beside the other, below the search; ``period`` and ``at`` come from links.
     shown: ClassVar[tuple[str, ...]] = ("action", "actor", "target", "outcome", "start", "end")
 
     def __init__(self, data: Mapping[str, Any], *, now: dt.datetime | None = None) -> None:
         super().__init__(data, auto_id="ak-%s")
         self.now = now or timezone.now()
+        #: What stands before, at and after the character where the search stops making sense.
+        self.misread: tuple[str, str, str] | None = None
         for name in ("start", "end"):
             # A browser drops what is no date from a date field, so the message repeats it.
             value = str(data.get(name, ""))[:40]
             self.fields[name].error_messages["invalid"] = _("“%(value)s” is not a date such as 2026-01-31.") % {
                 "value": value
             }
+
+    def clean_q(self) -> str:
+        query = str(self.cleaned_data["q"])
+        try:
+            parse(query)
+        except QueryError as exc:
+            at = exc.position
+            self.misread = (visible(query[:at]), visible(query[at : at + 1]), visible(query[at + 1 :]))
+            raise forms.ValidationError(visible(str(exc).removeprefix("query: ").capitalize())) from exc
+        return query
 
     def clean_action(self) -> str:
         action = str(self.cleaned_data["action"]).strip().lower()
@@ -121,6 +158,7 @@ class FilterForm(forms.Form):
         if cleaned["period"]:
             start = self._anchor() - PERIODS[cleaned["period"]][0]
         return EventFilter(
+            query=cleaned["q"] or None,
             action=cleaned["action"] or None,
             actor=cleaned["actor"] or None,
             target=cleaned["target"] or None,
@@ -131,7 +169,7 @@ class FilterForm(forms.Form):
 
     def params(self, *, anchored: bool = False) -> dict[str, str]:
         """The query parameters that say the same; ``anchored`` adds the moment from which the period counts."""
-        found = {name: str(self.data.get(name, "")) for name in (*self.shown, "period")}
+        found = {name: str(self.data.get(name, "")) for name in ("q", *self.shown, "period")}
         if found["start"] or found["end"]:
             found["period"] = ""
         if anchored and self.is_valid() and self.cleaned_data["period"]:

@@ -25,7 +25,7 @@ from auditkit_django.query.pages import Page, event_of, page_of
 from auditkit_django.query.state import log_state, newest_checkpoint
 from auditkit_django.templatetags.auditkit_visible import visible
 from auditkit_django.trail.access import TrailView
-from auditkit_django.trail.forms import OUTCOMES, PERIODS, FilterForm
+from auditkit_django.trail.forms import OUTCOMES, PERIODS, SEARCHES, FilterForm
 from auditkit_django.trail.integrity import integrity_of, outcome_of
 from auditkit_django.trail.links import Links
 from auditkit_django.trail.rows import (
@@ -92,6 +92,7 @@ class EventList(_Page):
             "checkpoint_url": self.links.to("checkpoint") if self.is_granted(VERIFY) else "",
             "integrity": integrity_of(log_state(self.tenant)),
             "periods": self._periods(),
+            "searches": self._searches(),
             "chips": self._chips(rows),
             "actions": _action_choices(),
             "actors": _known(row.actor for row in rows),
@@ -126,6 +127,14 @@ class EventList(_Page):
                 "is_current": params.get("period") == name,
             }
             for name, label in presets
+        ]
+
+    def _searches(self) -> list[dict[str, object]]:
+        """What can be searched for, by example: links that fill the field and keep every other filter."""
+        kept = {name: value for name, value in self.form.params().items() if name != "q"}
+        return [
+            {"query": query, "meaning": meaning, "url": self.links.to("events", {**kept, "q": query})}
+            for query, meaning in SEARCHES
         ]
 
     def _chips(self, rows: list[Row]) -> list[dict[str, object]]:
