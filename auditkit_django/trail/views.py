@@ -40,6 +40,9 @@ from auditkit_django.trail.rows import (
 )
 
 
+_CHIP = 40
+
+
 class _Page(TrailView):
     """What the trail's pages have in common."""
 
@@ -147,7 +150,7 @@ class EventList(_Page):
         }
         found: list[dict[str, object]] = []
         for name, value in params.items():
-            text = choices.get(name, {}).get(value) or visible(value)
+            text = choices.get(name, {}).get(value) or _short(visible(value))
             found.append(
                 {
                     "label": self.form.fields[name].label,
@@ -274,6 +277,11 @@ class NewestCheckpoint(_Page):
         response = HttpResponse(cosigned_note(checkpoint), content_type="text/plain; charset=utf-8")
         response["Content-Disposition"] = 'attachment; filename="audit-log.checkpoint.txt"'
         return response
+
+
+def _short(text: str) -> str:
+    """As much of a long search as a chip has room for; the field has all of it."""
+    return text if len(text) <= _CHIP else f"{text[: _CHIP - 1]}…"
 
 
 def _action_choices() -> list[str]:
