@@ -97,7 +97,7 @@ class LogAdmin(ReadOnlyAdmin):
         checkpoint = newest(log)
         fieldsets = (
             (_("What"), [form[name] for name in ("start", "end", "kind")]),
-            (_("Filter"), [form[name] for name in ("of_action", "actor", "target", "outcome", "severity")]),
+            (_("Filter"), [form[name] for name in ("query", "of_action", "actor", "target", "outcome", "severity")]),
             (_("For whoever receives it"), [form[name] for name in ("withheld", "note", "sample", "seed", "pdf")]),
         )
         context = {

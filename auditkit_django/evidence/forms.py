@@ -12,7 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from auditkit_django.evidence.order import MAX_SAMPLE, Order
 from auditkit_django.evidence.wording import FIELDS, OUTCOMES, SEVERITIES
-from auditkit_django.exceptions import MalformedError
+from auditkit_django.exceptions import MalformedError, QueryError
+from auditkit_django.query.fields import MAX_TEXT
 from auditkit_django.query.filters import EventFilter
 
 #: Both ends stay within what every database can hold.
@@ -109,6 +110,12 @@ class EvidenceForm(forms.Form):
 class AdminEvidenceForm(EvidenceForm):
     """The same with a filter, and what a report draws and how it is put in."""
 
+    query = forms.CharField(
+        label=_("Search"),
+        required=False,
+        max_length=MAX_TEXT,
+        help_text=_('The query language: action:member.* -outcome:success "free text"'),
+    )
     # "action" is the admin's own word.
     of_action = forms.CharField(
         label=_("Action"), required=False, max_length=96, help_text=_("member.invited or member.*")
@@ -137,7 +144,12 @@ class AdminEvidenceForm(EvidenceForm):
         """The filter of a valid form; None, with a message, where it makes no sense."""
         given = {name: self.cleaned_data[name].strip() or None for name in ("actor", "target", "outcome", "severity")}
         try:
-            return EventFilter(action=self.cleaned_data["of_action"].strip() or None, **given)
+            return EventFilter(
+                action=self.cleaned_data["of_action"].strip() or None, query=self.cleaned_data["query"] or None, **given
+            )
+        except QueryError as exc:
+            self.add_error("query", str(exc).removeprefix("query: "))
+            return None
         except MalformedError as exc:
             self.add_error("of_action", str(exc))
             return None

@@ -39,7 +39,6 @@ from auditkit_django.trail.rows import (
     row_of,
 )
 
-
 _CHIP = 40
 
 

@@ -360,6 +360,22 @@ def test_the_command_filters_and_writes_every_format(tmp_path: Path, capsys: pyt
     assert not (tmp_path / "new").exists()
 
 
+def test_the_command_takes_the_query_language(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grow(30)
+    common = ["auditkit_export", "--tenant", "acme", "--format", "jsonl"]
+    call_command(*common, "--query", "action:member.* actor:user:3 -outcome:failure", str(tmp_path / "found"))
+    report = check((tmp_path / "found").read_bytes())
+    assert report.totals is not None and report.manifest is not None
+    assert report.totals.events == 3
+    assert report.manifest.filter == {"query": "action:member.* actor:user:3 -outcome:failure"}
+    for wrong in ("outcme:failure", "action:*", '"open'):
+        with pytest.raises(CommandError, match="at character"):
+            call_command(*common, "--query", wrong, str(tmp_path / "new"))
+    with pytest.raises(CommandError, match="tiles: got query"):
+        call_command("auditkit_export", "--tenant", "acme", "--format", "tiles", "--query", "x", str(tmp_path / "t"))
+    assert not (tmp_path / "new").exists()
+
+
 def test_progress_is_told(tmp_path: Path) -> None:
     grow(30)
     told: list[tuple[int, int]] = []

@@ -117,6 +117,17 @@ def test_the_admin_exports_what_verifies(admin: Client, sealed: Organization, ki
     assert found.manifest.export_event == str(event.id)
 
 
+def test_the_admin_searches_and_marks_what_makes_no_sense(admin: Client, sealed: Organization) -> None:
+    found = verified(content(ask(admin, sealed, query="-action:audit.* -action:org.*")), sealed)
+    assert found.manifest is not None
+    assert found.manifest.filter == {"query": "-action:audit.* -action:org.*"}
+    before = len(exports(sealed))
+    page = ask(admin, sealed, query="outcme:failure <b>").content.decode()
+    assert "at character 1, got the field &quot;outcme&quot;" in page
+    assert "<b>" not in page.partition("outcme")[2][:200]
+    assert len(exports(sealed)) == before
+
+
 def test_the_admin_filters_withholds_and_leads_on_from_a_note(admin: Client, sealed: Organization) -> None:
     note = Checkpoint.objects.get().note
     auditlog.event("org.updated", tenant=sealed)

@@ -45,6 +45,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--filter", action="append", default=[], metavar="NAME=VALUE", help=f"{', '.join(_FILTER)}; repeatable"
         )
+        parser.add_argument(
+            "--query", metavar="TEXT", help='the query language: action:member.* -outcome:success "free text"'
+        )
         parser.add_argument("--withhold", action="append", default=[], choices=FIELDS, help="a field not to show")
         parser.add_argument(
             "--since",
@@ -71,7 +74,7 @@ class Command(BaseCommand):
             raise CommandError("cancelled: nothing was left behind", returncode=130) from None
 
     def _tiles(self, options: dict[str, Any]) -> str:
-        given = [name for name in ("start", "end", "withhold", "since", "filter", "no_proof") if options[name]]
+        given = [name for name in ("start", "end", "withhold", "since", "filter", "query", "no_proof") if options[name]]
         if given:
             raise CommandError(f"tiles: got {', '.join(given)}, wanted none of them: tiles are of the whole log")
         done = tiles.export(options["tenant"], options["path"], using=options["database"])
@@ -85,7 +88,7 @@ class Command(BaseCommand):
             proof=options["format"] in PROVEN and not options["no_proof"],
             start=_moment(options["start"], "--start"),
             end=_moment(options["end"], "--end"),
-            chosen=_filter(options["filter"]),
+            chosen=_filter(options["filter"], options["query"]),
             withheld=tuple(options["withhold"]),
             since=tuple(one.read_text() for one in options["since"]),
             sample=options["sample"],
@@ -123,14 +126,14 @@ def _progress(*, is_shown: bool) -> Iterator[Progress | None]:
         yield lambda done, size: bar.update(task, completed=done, total=size)
 
 
-def _filter(given: list[str]) -> EventFilter:
+def _filter(given: list[str], query: str | None) -> EventFilter:
     found: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if name not in _FILTER or not equals or not value or name in found:
             raise MalformedError(f"--filter: got {text!r:.80}, wanted each of {', '.join(_FILTER)} once, as name=value")
         found[name] = value
-    return EventFilter(**found)  # type: ignore[arg-type]
+    return EventFilter(query=query, **found)  # type: ignore[arg-type]
 
 
 def _moment(text: str | None, name: str) -> datetime | None:
