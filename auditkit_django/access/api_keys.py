@@ -15,6 +15,7 @@ from typing import Final
 from django.db import router, transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
 from auditkit_django.access.grant import Grant, checked_scopes
 from auditkit_django.access.secrets import NOBODY, is_digest_of, new_key, prefix_of
@@ -32,6 +33,7 @@ _MAX_NAME: Final = 100
 _MAX_NETWORKS: Final = 50
 
 
+@sensitive_variables("text")
 def create_key(
     name: str,
     *,
@@ -62,6 +64,7 @@ def create_key(
     return key, text
 
 
+@sensitive_variables("text")
 def rotate_key(key: ApiKey, *, overlap: timedelta = timedelta(hours=24)) -> tuple[ApiKey, str]:
     """
     A new key with the same name, scopes and networks, and its text. The old one is valid for ``overlap`` more, at most; recorded
@@ -114,6 +117,7 @@ def keys_of(tenant: object) -> list[ApiKey]:
     return list(ApiKey.objects.filter(tenant=key).order_by("-created_at", "-id")[:1000])
 
 
+@sensitive_variables("text")
 def grant_of_key(text: str, *, address: str | None) -> Grant:
     """
     What the key ``text``, used from ``address``, grants: one query, and writes when it was not used for a minute or comes from a
@@ -136,6 +140,7 @@ def grant_of_key(text: str, *, address: str | None) -> Grant:
     return Grant(actor=actor, tenant=key.tenant, scopes=frozenset(key.scopes), bucket=f"key:{key.prefix}")
 
 
+@sensitive_variables("text")
 def note_exposed(text: str) -> None:
     """Record that a key of ours was sent where it is written down on the way, in a URL (``apikey.rejected``)."""
     try:
@@ -147,6 +152,7 @@ def note_exposed(text: str) -> None:
         record(action="apikey.rejected", actor="anonymous", resource=key, tenant=_log_of(key), metadata=metadata)
 
 
+@sensitive_variables("made")
 def _save_new(key: ApiKey, now: datetime, *, action: str | None = "apikey.created") -> str:
     made = new_key()
     key.id, key.prefix, key.digest, key.created_at = new_id(now), made.prefix, made.digest, now

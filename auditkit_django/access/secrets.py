@@ -20,6 +20,7 @@ import zlib
 from typing import Final, NamedTuple
 
 from django.conf import settings as django_settings
+from django.views.decorators.debug import sensitive_variables
 
 from auditkit_django.conf import settings
 from auditkit_django.exceptions import AccessError
@@ -45,6 +46,7 @@ class NewKey(NamedTuple):
     digest: str
 
 
+@sensitive_variables("secret", "body", "text")
 def new_key() -> NewKey:
     """A fresh key of ``AUDITKIT["API_KEY_ENVIRONMENT"]``."""
     prefix = "".join(secrets.choice(_LETTERS) for _ in range(_PREFIX_LENGTH))
@@ -54,6 +56,7 @@ def new_key() -> NewKey:
     return NewKey(text, prefix, _digest(text, _peppers()[0]))
 
 
+@sensitive_variables("text", "body")
 def prefix_of(text: str) -> str:
     """
     The prefix of a well-formed key.
@@ -67,6 +70,7 @@ def prefix_of(text: str) -> str:
     return body.split("_")[2]
 
 
+@sensitive_variables("text")
 def is_digest_of(text: str, digest: str) -> bool:
     """Whether ``digest`` is that of the key ``text``, by any of the peppers, in time that does not depend on either."""
     # All are tried: that one fits must not be told by how long it takes.
@@ -79,10 +83,12 @@ def shown(text: str) -> bool:
     return _KEY.search(text) is not None
 
 
+@sensitive_variables("text", "pepper")
 def _digest(text: str, pepper: bytes) -> str:
     return hmac.new(pepper, text.encode(), hashlib.sha256).hexdigest()
 
 
+@sensitive_variables("given", "texts")
 def _peppers() -> list[bytes]:
     given = settings.API_KEY_PEPPER
     if given is None:

@@ -14,6 +14,7 @@ from typing import Final
 
 from django.core import signing
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
 from auditkit_django.access.grant import EXPORT, READ, VERIFY, Grant, checked_scopes
 from auditkit_django.drafts import Actor
@@ -60,6 +61,7 @@ def create_token(
     return PREFIX + signing.dumps(said, salt=_SALT, compress=True)
 
 
+@sensitive_variables("token")
 def grant_of_token(token: str) -> Grant:
     """
     What ``token`` grants. No query.

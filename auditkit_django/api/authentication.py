@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.http import Http404
+from django.views.decorators.debug import sensitive_variables
 from rest_framework import authentication
 from rest_framework.request import Request
 
@@ -25,6 +26,8 @@ SESSION_SCOPES = frozenset({READ, EXPORT, VERIFY})
 class BearerAuthentication(authentication.BaseAuthentication):
     """``request.auth`` is the :class:`Grant` of the key or token in the header; cookies are not looked at (S28)."""
 
+    # A traceback must not show what they hold (S25).
+    @sensitive_variables("text", "buckets")
     def authenticate(self, request: Request) -> tuple[object, Grant] | None:
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":

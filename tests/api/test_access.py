@@ -8,20 +8,24 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.cache.backends.locmem import LocMemCache
-from django.test import Client
+from django.db import connection
+from django.test import AsyncClient, Client
 from django.utils import timezone
 
+from auditkit_django.access import api_keys, secrets
 from auditkit_django.access.api_keys import revoke_key
 from auditkit_django.access.grant import EXPORT, READ, SCOPES, VERIFY, WRITE
 from auditkit_django.access.secrets import new_key
 from auditkit_django.access.viewer_tokens import create_token
+from auditkit_django.api.views import catalogue
 from auditkit_django.models import ApiKey, Event
 from tests.api.conftest import Api
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
-    from pytest_django.fixtures import SettingsWrapper
+    from pytest_django.fixtures import DjangoAssertNumQueries, SettingsWrapper
 
     from tests.host.models import Organization
 
@@ -149,11 +153,65 @@ def test_the_request_id_is_that_of_the_caller(api: Api) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", api.get("events?nope=1", X_Request_ID="<script>").json()["request_id"])
 
 
-def test_health_asks_nobody_who_they_are(api: Api, settings: SettingsWrapper) -> None:
+def test_health_asks_nobody_who_they_are(
+    api: Api, settings: SettingsWrapper, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    catalogue._is_behind.cache_clear()
     assert Api().get("health").json() == {"status": "ok"}
+    with django_assert_num_queries(1):
+        Api().get("health")
     settings.AUDITKIT = {**settings.AUDITKIT, "APPEND": "worker", "PENDING_MAX_AGE_SECONDS": -1}
     api.post("events", EVENT)
+    catalogue._is_behind.cache_clear()
     assert Api().get("health").json() == {"status": "behind"}
+    catalogue._is_behind.cache_clear()
+
+
+def test_a_traceback_shows_no_key(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.test import RequestFactory
+    from django.views.debug import ExceptionReporter
+
+    def fail(*args: Any) -> None:
+        raise RuntimeError("in the middle")
+
+    request = RequestFactory().get("/api/v1/events", headers={"Authorization": f"Bearer {api.text}"})
+    for name in ("_digest", "_peppers", "_checksum"):
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError) as caught:
+            patch.setattr(secrets, name, fail)
+            api_keys.grant_of_key(str(api.text), address="203.0.113.1")
+        reporter = ExceptionReporter(request, caught.type, caught.value, caught.tb)
+        frames = [frame for frame in reporter.get_traceback_frames() if "/auditkit_django/access/" in frame["filename"]]
+        assert frames
+        for frame in frames:
+            assert str(api.text).split("_")[3] not in repr(frame["vars"]), frame["function"]
+
+
+def test_it_answers_under_asgi_too(api: Api, acme: Organization) -> None:
+    headers = {"Authorization": f"Bearer {api.text}"}
+
+    async def ask() -> tuple[Any, Any, bytes]:
+        client = AsyncClient()
+        posted = await client.post("/api/v1/events", [EVENT] * 3, content_type="application/json", headers=headers)
+        listed = await client.get("/api/v1/events?action=member.invited", headers=headers)
+        exported = await client.get("/api/v1/export?proof=false", headers=headers)
+        return posted, listed, b"".join([block async for block in exported.streaming_content])
+
+    posted, listed, exported = async_to_sync(ask)()
+    assert posted.json()["recorded"] == 3
+    assert len(listed.json()["events"]) == 3
+    assert exported.count(b'"member.invited"') >= 3
+
+
+@pytest.mark.parametrize("status", [201, 422])
+def test_a_request_may_be_one_transaction(
+    api: Api, acme: Organization, settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    items = [EVENT, EVENT if status == 201 else {"action": "nope"}]
+    assert api.post("events", items).status_code == status
+    assert Event.objects.filter(action="member.invited").count() == (2 if status == 201 else 0)
+    assert api.get("events").status_code == 200
+    assert problem(Api("ak_live_x").get("events"))[0] == 401
 
 
 # People who are signed in
