@@ -7,9 +7,11 @@ In difference to :class:`recording.batch.Batch` keys may stand already, and each
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from uuid import UUID
 
 from django.db import DatabaseError, Error, router, transaction
+from django.db.transaction import get_connection
 
 from auditkit_django.drafts import EventDraft
 from auditkit_django.exceptions import IdempotencyConflictError, RecordingError
@@ -39,11 +41,14 @@ def write_all(
         RecordingError: The database refused; nothing was written.
     """
     alias = using or router.db_for_write(Event)
+    is_undone = False
     try:
-        with transaction.atomic(using=alias):
+        # What is written is one statement. To undo it takes a transaction, and not to break one that is open a savepoint.
+        is_wrapped = is_atomic or get_connection(alias).in_atomic_block
+        with transaction.atomic(using=alias) if is_wrapped else nullcontext():
             outcomes = _write(pairs, using=alias)
-            is_undone = is_atomic and any(isinstance(one, IdempotencyConflictError) for one in outcomes)
-            if is_undone:
+            if is_atomic and any(isinstance(one, IdempotencyConflictError) for one in outcomes):
+                is_undone = True
                 transaction.set_rollback(True, using=alias)
     except (DatabaseError, Error) as exc:
         raise RecordingError(f"batch of {len(pairs)}: not recorded, the database answered: {exc}") from exc
