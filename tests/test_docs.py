@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import shlex
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.core.management import call_command
+from django.core.management import call_command, load_command_class
 from django.db import ProgrammingError, connection, transaction
 
 from auditkit_django import auditlog, conf
@@ -318,3 +319,27 @@ def test_our_own_code_writes_and_reads_the_example(example: dict[str, str], seq:
     texts = disclosure.split(stored)
     assert {name: disclosure.digest_of_json(text) for name, text in texts.items()} == dict(parsed.sd)
     assert disclosure.join(texts) == stored
+
+
+# The commands, as they are printed
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every command of ours in a block of shell, with the document that has it."""
+    found = []
+    for path in DOCUMENTS:
+        for block in _FENCE.finditer(path.read_text()):
+            if block["language"] in ("sh", "console"):
+                lines = re.sub(r"\\\n\s*", " ", block["text"]).splitlines()
+                found += [(document_id(path), line) for line in lines if re.search(r"manage\.py auditkit_\w+", line)]
+    return found
+
+
+@pytest.mark.parametrize(("document", "line"), commands())
+def test_every_command_in_the_documents_is_taken_as_it_stands(document: str, line: str) -> None:
+    text = line.partition("manage.py ")[2]
+    words = shlex.split(text.partition(" > ")[0].partition(" >> ")[0].partition(" | ")[0], comments=True)
+    words = [re.sub(r"\$\(.*\)|…", "x", word) for word in words]
+    name, *arguments = words
+    parser = load_command_class("auditkit_django", name).create_parser("manage.py", name)
+    parser.parse_args(arguments)
