@@ -56,8 +56,16 @@ class ApiView(APIView):
 
     scopes: ClassVar[Mapping[str, str]] = {}
     rate: ClassVar[Literal["read", "write", "export"]] = "read"
+    #: Nobody is asked who they are, whatever a host asks elsewhere.
+    is_public: ClassVar[bool] = False
     #: Query parameters that are taken, besides ``tenant``; another one is an error, and not a filter that does nothing.
     parameters: ClassVar[frozenset[str]] = frozenset()
+
+    def get_authenticators(self) -> list[Any]:
+        return [] if self.is_public else super().get_authenticators()
+
+    def get_permissions(self) -> list[Any]:
+        return [] if self.is_public else super().get_permissions()
 
     def get_exception_handler(self) -> Callable[..., Response]:
         return handle

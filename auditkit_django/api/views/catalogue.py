@@ -43,8 +43,7 @@ class Actions(ApiView):
 class Health(ApiView):
     """Whether events can be recorded. Nobody has to say who they are, and nobody learns of a tenant."""
 
-    authentication_classes: list[Any] = []
-    permission_classes: list[Any] = []
+    is_public = True
 
     @described.read_health
     def get(self, request: Request, **kwargs: Any) -> Response:
@@ -62,8 +61,7 @@ def _is_behind(moment: int) -> bool:
 class NotThere(ApiView):
     """Every other address below the version."""
 
-    authentication_classes: list[Any] = []
-    permission_classes: list[Any] = []
+    is_public = True
     schema = None  # type: ignore[assignment]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

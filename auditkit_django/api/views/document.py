@@ -80,8 +80,7 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
 class Document(ApiView):
     """The OpenAPI document, which tells nothing of anybody: no key is asked for."""
 
-    authentication_classes: list[Any] = []
-    permission_classes: list[Any] = []
+    is_public = True
     schema = None  # type: ignore[assignment]
 
     def get(self, request: Request, **kwargs: Any) -> Response:
