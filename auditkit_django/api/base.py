@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar, Literal, cast
@@ -64,7 +64,7 @@ class ApiView(APIView):
     def get_authenticators(self) -> list[Any]:
         return [] if self.is_public else super().get_authenticators()
 
-    def get_permissions(self) -> list[Any]:
+    def get_permissions(self) -> Sequence[Any]:
         return [] if self.is_public else super().get_permissions()
 
     def get_exception_handler(self) -> Callable[..., Response]:
