@@ -148,7 +148,8 @@ def moment_of(value: str) -> dt.datetime:
     if not 1 < moment.year < 9999:
         # In another time zone there may be no such day.
         raise ValueError(value)
-    return moment
+    # PostgreSQL knows no zone that is more than 15:59 from UTC.
+    return moment.astimezone(dt.UTC)
 
 
 def _read_word(name: str, allowed: frozenset[str]) -> Callable[[str], str]:

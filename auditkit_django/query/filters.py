@@ -79,7 +79,8 @@ class EventFilter:
         for name in _TIMES:
             moment = getattr(self, name)
             if moment is not None:
-                _check_moment(name, moment)
+                # PostgreSQL knows no zone that is more than 15:59 from UTC; Python does.
+                object.__setattr__(self, name, _in_utc(name, moment))
         if self.action is not None:
             read_action(self.action)
         if self.metadata is not None:
@@ -125,11 +126,11 @@ def _condition(asked: Condition) -> Q:
     return ~condition if asked.is_negated else condition
 
 
-def _check_moment(name: str, moment: datetime) -> None:
+def _in_utc(name: str, moment: datetime) -> datetime:
     if moment.utcoffset() is None:
         raise MalformedError(f"{name}: got the naive {moment}, wanted a datetime with a time zone")
     try:
-        moment.astimezone(UTC)
+        return moment.astimezone(UTC)
     except OverflowError as exc:
         raise MalformedError(f"{name}: got {moment}, wanted a time that UTC has, too") from exc
 

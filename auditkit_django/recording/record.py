@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple, cast
 from uuid import UUID
@@ -266,6 +266,11 @@ def _checked_key(key: object) -> str:
 def _checked_time(moment: object, now: datetime) -> datetime:
     if not isinstance(moment, datetime) or moment.utcoffset() is None:
         raise MalformedError(f"occurred_at: got {moment!r:.60}, wanted an aware datetime")
+    try:
+        # PostgreSQL knows no zone that is more than 15:59 from UTC; Python does.
+        moment = moment.astimezone(UTC)
+    except OverflowError as exc:
+        raise MalformedError(f"occurred_at: got {moment}, wanted a time that UTC has, too") from exc
     ahead = timedelta(seconds=settings.MAX_FUTURE_SECONDS)
     if moment > now + ahead:
         raise MalformedError(

@@ -542,3 +542,21 @@ def test_a_cursor_belongs_to_its_search(texts: None, acme: Organization) -> None
     ):
         with pytest.raises(MalformedError, match="cursor"):
             page_of(tenant, other, limit=2, cursor=cursor)
+
+
+@pytest.mark.parametrize("offset", ["+18:30", "-23:59", "+15:59"])
+def test_a_zone_that_no_database_knows_is_a_moment_all_the_same(offset: str) -> None:
+    far = datetime.fromisoformat(f"2026-03-01T12:00:00{offset}")
+    id = auditlog.event("member.invited", tenant="acme", occurred_at=far)
+    with auditlog.batch() as batch:
+        batch.event("member.joined", tenant="acme", occurred_at=far)
+    for members in (
+        {"start": far, "end": far + timedelta(seconds=1)},
+        {"query": f"after:2026-03-01T12:00:00{offset} before:2026-03-01T12:00:01{offset}"},
+    ):
+        found = auditlog.list("acme", **members)  # type: ignore[arg-type]
+        assert {event.action for event in found} == {"member.invited", "member.joined"}
+        assert all(event.occurred_at == far for event in found)
+    assert id is not None
+    with pytest.raises(MalformedError, match="UTC"):
+        auditlog.event("member.invited", tenant="acme", occurred_at=datetime.fromisoformat("0001-01-01T00:00:00+18:00"))
