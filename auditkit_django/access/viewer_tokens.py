@@ -8,6 +8,7 @@ short.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
@@ -28,6 +29,13 @@ MAX_LIFE: Final = timedelta(hours=24)
 PREFIX: Final = "akv_"
 _SALT: Final = "auditkit_django.access.viewer"
 _MAX_LENGTH: Final = 2048
+#: Also as it stands in a URL.
+_TOKEN: Final = re.compile(r"akv_[\w.:%-]{40,}")
+
+
+def shown(text: str) -> bool:
+    """Whether ``text`` has something in it that looks like a viewer token."""
+    return _TOKEN.search(text) is not None
 
 
 def create_token(

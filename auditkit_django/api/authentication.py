@@ -82,4 +82,4 @@ class SessionAuthentication(authentication.SessionAuthentication):
 
 def exposed(text: str) -> bool:
     """Whether ``text``, of a URL, has a key or a token in it."""
-    return secrets.shown(text) or viewer_tokens.PREFIX in text
+    return secrets.shown(text) or viewer_tokens.shown(text)

@@ -25,9 +25,9 @@ _CHANGE: Final = frozenset({"field", "old", "new"})
 _OWN_FACTS: Final = frozenset({"source", "ingested_by"})
 
 
-def incoming(item: object, grant: Grant, *, key: str | None) -> tuple[EventDraft, EventRow]:
+def incoming(item: object, grant: Grant, *, key: str | None, tenant: str | None = None) -> tuple[EventDraft, EventRow]:
     """
-    The draft and row of one event; ``key`` is its idempotency key where it has none of its own.
+    The draft and row of one event; ``key`` is its idempotency key, and ``tenant`` its tenant, where it has none of its own.
 
     Raises:
         MalformedError: It cannot be recorded, and why.
@@ -50,7 +50,7 @@ def incoming(item: object, grant: Grant, *, key: str | None) -> tuple[EventDraft
         fields.setdefault("idempotency_key", key)
     return encoded(
         build_draft(
-            tenant=_tenant(given.get("tenant"), grant),
+            tenant=_tenant(given.get("tenant"), grant, tenant),
             targets=_targets(given.get("target"), given.get("targets")),
             facts=_facts(given.get("context"), grant),
             **fields,
@@ -58,15 +58,15 @@ def incoming(item: object, grant: Grant, *, key: str | None) -> tuple[EventDraft
     )
 
 
-def _tenant(value: object, grant: Grant) -> str:
+def _tenant(value: object, grant: Grant, default: str | None) -> str:
     if grant.tenant is not None:
         # Another tenant's key is not told from one that nobody has.
         if value not in (None, grant.tenant):
             raise MalformedError(f"tenant: got {excerpt(value)}, wanted none, or the one that the API key is of")
         return grant.tenant
-    if value is None:
+    if value is None and default is None:
         raise MissingTenantError("tenant: got none, wanted one: the API key is of the installation")
-    return _text(value, "tenant")
+    return _text(default if value is None else value, "tenant")
 
 
 def _facts(value: object, grant: Grant) -> dict[str, object]:

@@ -280,6 +280,17 @@ def test_a_key_of_the_installation_names_the_tenant_of_each_event(
     assert (response.status_code, response.json()["code"]) == (422, "tenant_missing")
 
 
+def test_the_query_names_the_tenant_of_events_that_do_not(
+    make_api: Callable[..., Api], acme: Organization, globex: Organization
+) -> None:
+    api = make_api(None)
+    items = [INVITED, {**INVITED, "tenant": str(globex.pk)}]
+    assert api.post(f"events?tenant={acme.pk}", items).json()["recorded"] == 2
+    assert api.post(f"events?tenant={acme.pk}", INVITED).status_code == 201
+    counts = [Event.objects.filter(tenant=str(one.pk), action="member.invited").count() for one in (acme, globex)]
+    assert counts == [2, 1]
+
+
 def test_a_tenants_key_may_name_its_own(api: Api, acme: Organization) -> None:
     assert api.post("events", {**INVITED, "tenant": str(acme.pk)}).status_code == 201
 

@@ -64,7 +64,9 @@ class Events(ApiView):
     @described.record_events
     def post(self, request: Request, **kwargs: Any) -> Response:
         mode = _one_of(request.query_params.get("mode", _MODES[0]), _MODES, "mode")
-        key = _idempotency_key(request)
+        key, asked = _idempotency_key(request), request.query_params.get("tenant")
+        if asked is not None and self.grant.tenant not in (None, asked):
+            raise not_found()
         if not self.has_body:
             raise malformed("body: got none, wanted an event, or a list of events, and a Content-Length")
         with collecting_later():
@@ -72,9 +74,14 @@ class Events(ApiView):
                 return self._many(request.data, key, is_atomic=mode == _MODES[0])
             return self._one(request.data, key)
 
+    @property
+    def _default(self) -> str | None:
+        """Whose events they are that do not say so themselves."""
+        return self.request.query_params.get("tenant")
+
     def _one(self, item: object, key: str | None) -> Response:
         try:
-            [outcome] = write_all([pair := incoming(item, self.grant, key=key)], is_atomic=True)
+            [outcome] = write_all([pair := incoming(item, self.grant, key=key, tenant=self._default)], is_atomic=True)
         except MalformedError as exc:
             raise ProblemError(422, exc.code, visible(exc)) from exc
         if isinstance(outcome, IdempotencyConflictError):
@@ -88,7 +95,9 @@ class Events(ApiView):
         pairs = {}
         for index, item in enumerate(items):
             try:
-                pairs[index] = incoming(item, self.grant, key=None if key is None else f"{key}/{index}")
+                pairs[index] = incoming(
+                    item, self.grant, key=None if key is None else f"{key}/{index}", tenant=self._default
+                )
             except MalformedError as exc:
                 refused[index] = exc
         outcomes: dict[int, object] = {}
