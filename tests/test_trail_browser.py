@@ -401,6 +401,9 @@ def test_a_search_is_typed_corrected_and_found_by_example(open_page: Callable[..
     page.keyboard.press("Enter")
     assert page.locator(".ak-misread mark").inner_text() == "o"
     assert page.get_by_label("Search", exact=True).get_attribute("aria-invalid") == "true"
+    # By a line as well as by colour.
+    underlined = "e => getComputedStyle(e).borderBlockEndStyle + parseFloat(getComputedStyle(e).borderBlockEndWidth)"
+    assert page.locator(".ak-misread mark").evaluate(underlined) == "solid2"
     assert page.locator("tbody tr").count() == 0
     shoot(page, "misread")
     assert_accessible(page)
@@ -413,6 +416,37 @@ def test_a_search_is_typed_corrected_and_found_by_example(open_page: Callable[..
     page.get_by_role("link", name="-outcome:success").click()
     assert page.get_by_label("Search", exact=True).input_value() == "-outcome:success"
     assert page.locator("tbody tr").count() >= 1
+
+
+@pytest.mark.usefixtures("some_history")
+def test_a_search_needs_neither_javascript_nor_a_mouse(open_page: Callable[..., Page]) -> None:
+    page = open_page(java_script_enabled=False, viewport={"width": 390, "height": 800})
+    page.get_by_label("Search", exact=True).press_sequentially("actor:")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?q=actor*")
+    assert page.get_by_text("At character 7, got nothing, wanted a value of actor").is_visible()
+    page.get_by_label("Search", exact=True).focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.get_by_role("link", name="grace").is_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?q=grace")
+    assert page.get_by_label("Search", exact=True).input_value() == "grace"
+    assert page.locator("tbody tr").count() >= 1
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.usefixtures("some_history")
+def test_a_long_search_fits_every_page(open_page: Callable[..., Page], width: int) -> None:
+    page = open_page(viewport={"width": width, "height": 800})
+    for asked in ("x" * 900, "action:member.* " * 20 + '"' + "y" * 400 + '"', "ada " * 40 + "outcme:" + "z" * 500):
+        for path in ("", "evidence/"):
+            page.goto(f"{page.url.partition('/audit/')[0]}/audit/{path}?{urlencode({'q': asked})}")
+            assert page.evaluate("document.scrollingElement.scrollWidth") <= width, (path, asked[:20])
+            assert_accessible(page)
+    shoot(page, f"long-search-{width}")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
 from auditkit_django.drafts import MAX_ID, MAX_TYPE
@@ -35,9 +36,8 @@ PERIODS = {
 SEARCHES = (
     ("grace", _("a word in any name, address or value")),
     ('"annual plan"', _("several words together")),
-    ("action:member.*", _("a group of actions")),
     ("-outcome:success", _("what failed or was denied; a minus excludes")),
-    ("actor:user:42 target:project:7", _("both: who, and to what")),
+    ("actor:user:42 action:member.*", _("both: who, and a group of actions")),
     ("ip:203.0.113.0/24", _("from an address or a network")),
     ("severity:high,critical", _("one of several")),
     ("after:2026-01-01 before:2026-02-01", _("days, in UTC")),
@@ -65,6 +65,8 @@ class FilterForm(forms.Form):
         label=_("Search"),
         required=False,
         max_length=MAX_TEXT,
+        # What an error counts are the characters that the field shows.
+        strip=False,
         widget=forms.TextInput(
             attrs={"type": "search", "placeholder": "action:member.* -outcome:success", "spellcheck": "false"}
         ),
@@ -116,7 +118,7 @@ class FilterForm(forms.Form):
     def __init__(self, data: Mapping[str, Any], *, now: dt.datetime | None = None) -> None:
         super().__init__(data, auto_id="ak-%s")
         self.now = now or timezone.now()
-        #: What stands before, at and after the character where the search stops making sense.
+        #: What stands before, at and after the character where the search stops making sense; a blank one is empty.
         self.misread: tuple[str, str, str] | None = None
         for name in ("start", "end"):
             # A browser drops what is no date from a date field, so the message repeats it.
@@ -131,9 +133,9 @@ class FilterForm(forms.Form):
             parse(query)
         except QueryError as exc:
             at = exc.position
-            self.misread = (visible(query[:at]), visible(query[at : at + 1]), visible(query[at + 1 :]))
-            raise forms.ValidationError(visible(str(exc).removeprefix("query: ").capitalize())) from exc
-        return query
+            self.misread = (visible(query[:at]), visible(query[at : at + 1].strip()), visible(query[at + 1 :]))
+            raise forms.ValidationError(visible(capfirst(str(exc).removeprefix("query: ")))) from exc
+        return query.strip()
 
     def clean_action(self) -> str:
         action = str(self.cleaned_data["action"]).strip().lower()
@@ -174,7 +176,7 @@ class FilterForm(forms.Form):
             found["period"] = ""
         if anchored and self.is_valid() and self.cleaned_data["period"]:
             found["at"] = str(int(self._anchor().timestamp()))
-        return {name: value for name, value in found.items() if value}
+        return {name: value for name, value in found.items() if value.strip()}
 
     def _anchor(self) -> dt.datetime:
         at = self.cleaned_data["at"]
