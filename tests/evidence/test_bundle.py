@@ -368,12 +368,26 @@ def test_the_command_takes_the_query_language(tmp_path: Path, capsys: pytest.Cap
     assert report.totals is not None and report.manifest is not None
     assert report.totals.events == 3
     assert report.manifest.filter == {"query": "action:member.* actor:user:3 -outcome:failure"}
-    for wrong in ("outcme:failure", "action:*", '"open'):
-        with pytest.raises(CommandError, match="at character"):
+    for wrong, place in (("outcme:failure", 1), ("action:*", 8), ('member "open', 8)):
+        with pytest.raises(CommandError, match=f"query: at character {place}, .*got .*wanted"):
             call_command(*common, "--query", wrong, str(tmp_path / "new"))
+    with pytest.raises(CommandError, match="expected one argument"):
+        call_command(*common, "--query", "-outcome:failure", str(tmp_path / "new"))
     with pytest.raises(CommandError, match="tiles: got query"):
         call_command("auditkit_export", "--tenant", "acme", "--format", "tiles", "--query", "x", str(tmp_path / "t"))
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("form", ["bundle", "csv", "json", "jsonl", "xlsx", "parquet"])
+def test_the_command_searches_in_every_format(tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str) -> None:
+    grow(30)
+    # One that begins with a minus is no option.
+    asked = "-action:org.* actor:user:3"
+    common = ["auditkit_export", "--tenant", "acme", "--format", form, f"--query={asked}"]
+    call_command(*common, str(tmp_path / form))
+    assert "3 events, " in capsys.readouterr().out
+    [event] = auditlog.list("acme", action="audit.log.exported")
+    assert (event.metadata or {})["filter"] == {"query": asked}
 
 
 def test_progress_is_told(tmp_path: Path) -> None:

@@ -46,7 +46,10 @@ class Command(BaseCommand):
             "--filter", action="append", default=[], metavar="NAME=VALUE", help=f"{', '.join(_FILTER)}; repeatable"
         )
         parser.add_argument(
-            "--query", metavar="TEXT", help='the query language: action:member.* -outcome:success "free text"'
+            "--query",
+            metavar="TEXT",
+            help='the query language: action:member.* -outcome:success "free text"; one that begins with a minus is written'
+            " --query=-outcome:success",
         )
         parser.add_argument("--withhold", action="append", default=[], choices=FIELDS, help="a field not to show")
         parser.add_argument(
