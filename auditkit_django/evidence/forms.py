@@ -114,6 +114,8 @@ class AdminEvidenceForm(EvidenceForm):
         label=_("Search"),
         required=False,
         max_length=MAX_TEXT,
+        # What an error counts are the characters that the field shows.
+        strip=False,
         help_text=_('The query language: action:member.* -outcome:success "free text"'),
     )
     # "action" is the admin's own word.
@@ -143,9 +145,10 @@ class AdminEvidenceForm(EvidenceForm):
     def chosen(self) -> EventFilter | None:
         """The filter of a valid form; None, with a message, where it makes no sense."""
         given = {name: self.cleaned_data[name].strip() or None for name in ("actor", "target", "outcome", "severity")}
+        query = self.cleaned_data["query"]
         try:
             return EventFilter(
-                action=self.cleaned_data["of_action"].strip() or None, query=self.cleaned_data["query"] or None, **given
+                action=self.cleaned_data["of_action"].strip() or None, query=query if query.strip() else None, **given
             )
         except QueryError as exc:
             self.add_error("query", str(exc).removeprefix("query: "))

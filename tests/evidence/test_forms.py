@@ -125,6 +125,11 @@ def test_the_admin_searches_and_marks_what_makes_no_sense(admin: Client, sealed:
     page = ask(admin, sealed, query="outcme:failure <b>").content.decode()
     assert "at character 1, got the field &quot;outcme&quot;" in page
     assert "<b>" not in page.partition("outcme")[2][:200]
+    assert "at character 3, got the field" in ask(admin, sealed, query="  outcme:x").content.decode()
+    found = verified(content(ask(admin, sealed, query="  ")), sealed)
+    assert found.manifest is not None
+    assert not found.manifest.filter
+    before += 1
     assert len(exports(sealed)) == before
 
 
@@ -258,6 +263,26 @@ def test_the_filter_of_the_list_comes_along(owner: Client, sealed: Organization)
     assert found.totals is not None
     assert (found.totals.events, found.totals.left_out, found.totals.withheld) == (3, 4, 3)
     assert b"203.0.113.9" not in data
+
+
+@pytest.mark.parametrize("kind", PROVEN)
+def test_the_search_of_the_list_comes_along(owner: Client, sealed: Organization, kind: str) -> None:
+    asked = "action:member.* -target:invitation:1"
+    query = urlencode({"q": asked, "start": "2026-01-01"})
+    listed = owner.get(f"/o/acme/audit/?{query}").content.decode()
+    assert f'href="{PAGE}?{query.replace("&", "&amp;")}"' in listed
+    page = owner.get(f"{PAGE}?{query}").content.decode()
+    assert f"Search: <bdi>{asked}</bdi>" in page
+    form = re.search(r'action="([^"]+)" novalidate', page)
+    assert form is not None
+    found = verified(content(owner.post(form[1].replace("&amp;", "&"), {**PLAIN, "kind": kind})), sealed)
+    assert found.manifest is not None
+    assert found.totals is not None
+    assert found.manifest.filter == {"query": asked}
+    # The days are those of the form, which are empty.
+    assert (found.totals.events, found.totals.left_out) == (2, 5)
+    [event] = exports(sealed)
+    assert event.metadata["filter"] == {"query": asked}
 
 
 class Recent(TrailView):
