@@ -106,6 +106,57 @@ def test_no_parameter_leads_to_a_foreign_event(owner: Client, globex: Organizati
     assert f"{SECRET}@" not in exported
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        SECRET,
+        f'"{SECRET}"',
+        f"metadata.role:{SECRET}",
+        "-metadata.role:acme-own",
+        "actor:user:1 target:project:7",
+        "-outcome:denied",
+        "id:{event}",
+        "after:1970-01-01",
+    ],
+)
+def test_no_search_finds_a_foreign_event(
+    owner: Client, grace: User, acme: Organization, secret_event: UUID, query: str
+) -> None:
+    asked = urlencode({"q": query.format(event=secret_event)})
+    theirs = Client()
+    theirs.force_login(grace)
+    for page, sent in (("", None), ("export.csv", {}), ("evidence/", {"kind": "listing"})):
+        address = f"audit/{page}?{asked}"
+        found, foreign = (
+            body(one.get(f"/o/{slug}/{address}") if sent is None else one.post(f"/o/{slug}/{address}", sent))
+            for one, slug in ((owner, "acme"), (theirs, "globex"))
+        )
+        assert f"{SECRET}@" not in found
+        # The search does find it, in its own log.
+        assert f"{SECRET}@" in foreign
+    for only_actor in (None, "user:1"):
+        for page in ("", "export.csv"):
+            address = embedded(acme, page, only_actor=only_actor) + f"?{asked}"
+            assert f"{SECRET}@" not in body(Client().post(address) if page else Client().get(address))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "tenant:{globex}",
+        "metadata.tenant:{globex}",
+        "x%' OR tenant='{globex}",
+        'metadata."role\') OR 1=1 --":x',
+        "-zzz') OR ('1'='1",
+    ],
+)
+def test_no_search_leaves_its_tenant(owner: Client, globex: Organization, query: str) -> None:
+    asked = urlencode({"q": query.format(globex=globex.pk)})
+    assert f"{SECRET}@" not in body(owner.get(f"/o/acme/audit/?{asked}"))
+    exported = owner.post(f"/o/acme/audit/export.csv?{asked}")
+    assert f"{SECRET}@" not in body(exported)
+
+
 def test_neither_body_nor_header_names_the_tenant(owner: Client, globex: Organization) -> None:
     response = owner.post(
         "/o/acme/audit/export.csv", {"tenant": str(globex.pk), "org": "globex"}, headers={"X-Tenant": str(globex.pk)}

@@ -42,6 +42,8 @@ pytestmark = pytest.mark.django_db
 
 MINE, OTHER = Actor("user", "41", "Ida Rhodes"), Actor("user", "77", "Grace Hopper")
 ALL = ("events:read", "export", "verify")
+#: Searches that find events of OTHER, for whoever sees them.
+SEARCHES = ("?q=other", "?q=Grace", "?q=actor:user:77", "?q=-actor:user:41", "?q=target:invitation:other")
 
 
 @pytest.fixture(autouse=True)
@@ -287,11 +289,29 @@ def mine(acme: Organization) -> str:
 
 @pytest.mark.usefixtures("sealed")
 def test_one_actor_s_viewer_sees_no_other_s_events(stranger: Client, mine: str, recorded: dict[str, UUID]) -> None:
-    for query in ("", "?actor=user:77", "?actor=77", "?target=invitation:other", "?action=member.*"):
+    asked = ("", "?actor=user:77", "?actor=77", "?target=invitation:other", "?action=member.*", *SEARCHES)
+    for query in asked:
         assert "other" not in guests(body(stranger.get(at("events", mine) + query)))
     assert guests(body(stranger.get(at("events", mine)))) == {"mine", "later"}
     assert stranger.get(at("event", mine, event_id=recorded["mine"])).status_code == 200
     assert stranger.get(at("event", mine, event_id=recorded["other"])).status_code == 404
+
+
+def test_a_search_is_the_same_in_a_frame(stranger: Client, acme: Organization, recorded: dict[str, UUID]) -> None:
+    for query in SEARCHES:
+        assert guests(body(stranger.get(at("events", token(acme)) + query))) == {"other"}
+    said = token(acme, viewer=MINE)
+    page = body(stranger.get(at("events", said) + "?q=action:member.* target:invitation:mine"))
+    assert guests(page) == {"mine"}
+    assert "Search: <bdi>action:member.* target:invitation:mine</bdi>" in page
+    export = re.search(rf'action="({re.escape(at("export", said))}[^"]+)"', page)
+    assert export is not None
+    assert guests(body(stranger.post(export[1].replace("&amp;", "&")))) == {"mine"}
+    wrong = body(stranger.get(at("events", said) + "?q=outcme:x"))
+    assert "<mark>o</mark>utcme:x" in wrong
+    assert guests(wrong) == set()
+    [viewed] = auditlog.list(acme, action="audit.log.viewed", actor="user:41")
+    assert (viewed.metadata or {})["filters"] == {"q": "action:member.* target:invitation:mine"}
 
 
 @pytest.mark.usefixtures("sealed")
@@ -305,7 +325,7 @@ def test_one_actor_s_viewer_verifies_nothing_and_gets_no_checkpoint(stranger: Cl
     assert not Log.objects.exclude(verified_at=None).exists()
 
 
-@pytest.mark.parametrize("query", ["", "?actor=user:77", "?action=member.*"])
+@pytest.mark.parametrize("query", ["", "?actor=user:77", "?action=member.*", *SEARCHES])
 @pytest.mark.usefixtures("sealed")
 def test_one_actor_s_viewer_exports_no_other_s_events(stranger: Client, mine: str, query: str) -> None:
     found = body(stranger.post(at("export", mine) + query))
