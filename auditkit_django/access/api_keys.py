@@ -19,6 +19,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from auditkit_django.access.grant import Grant, checked_scopes
 from auditkit_django.access.secrets import NOBODY, is_digest_of, new_key, prefix_of
+from auditkit_django.access.seen import first_time
 from auditkit_django.conf import settings
 from auditkit_django.drafts import SYSTEM_TENANT, Actor
 from auditkit_django.exceptions import AccessError, MalformedError
@@ -127,7 +128,8 @@ def grant_of_key(text: str, *, address: str | None) -> Grant:
         AccessError: ``key_malformed``, ``key_unknown``, ``key_revoked``, ``key_expired`` or ``address_refused``.
     """
     now = timezone.now()
-    key = ApiKey.objects.filter(prefix=prefix_of(text)).first()
+    # Of the database that is written to: a replica would let a key in that was revoked a moment ago.
+    key = ApiKey.objects.using(_alias()).filter(prefix=prefix_of(text)).first()
     if not is_digest_of(text, key.digest if key is not None else NOBODY) or key is None:
         raise AccessError("key_unknown", "key: got one that is not known here")
     problem = _problem(key, now) or _address_problem(key, address)
@@ -144,10 +146,11 @@ def grant_of_key(text: str, *, address: str | None) -> Grant:
 def note_exposed(text: str) -> None:
     """Record that a key of ours was sent where it is written down on the way, in a URL (``apikey.rejected``)."""
     try:
-        key = ApiKey.objects.filter(prefix=prefix_of(text)).first()
+        key = ApiKey.objects.using(_alias()).filter(prefix=prefix_of(text)).first()
     except AccessError:
         return
-    if key is not None and is_digest_of(text, key.digest):
+    # Once a minute: whoever finds a key that is dead must not fill the log with it.
+    if key is not None and is_digest_of(text, key.digest) and first_time(f"exposed:{key.prefix}", 60):
         metadata = {"reason": "sent in a URL: rotate it"}
         record(action="apikey.rejected", actor="anonymous", resource=key, tenant=_log_of(key), metadata=metadata)
 

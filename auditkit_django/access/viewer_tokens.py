@@ -66,7 +66,12 @@ def create_token(
         "o": None if only is None else f"{only.type}:{only.id or ''}",
         "e": int((timezone.now() + expires_in).timestamp()),
     }
-    return PREFIX + signing.dumps(said, salt=_SALT, compress=True)
+    token = PREFIX + signing.dumps(said, salt=_SALT, compress=True)
+    if len(token) > _MAX_LENGTH:
+        raise MalformedError(
+            f"token: got {len(token)} characters of tenant, viewer and actor, wanted at most {_MAX_LENGTH}"
+        )
+    return token
 
 
 @sensitive_variables("token")
@@ -78,7 +83,7 @@ def grant_of_token(token: str) -> Grant:
         AccessError: ``token_malformed`` or ``token_expired``.
     """
     try:
-        if len(token) > _MAX_LENGTH:
+        if len(token) > _MAX_LENGTH or not token.startswith(PREFIX):
             raise ValueError(len(token))
         said = signing.loads(token.removeprefix(PREFIX), salt=_SALT)
         expires_at, tenant, only = said["e"], said["t"], said["o"]

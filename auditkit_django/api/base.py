@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar, Literal, cast
 
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.openapi import AutoSchema
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -17,16 +19,18 @@ from rest_framework.views import APIView
 
 from auditkit_django.access import api_keys
 from auditkit_django.access.grant import Grant
+from auditkit_django.access.origins import embed_origins
 from auditkit_django.access.seen import is_first_viewing
-from auditkit_django.api.authentication import BearerAuthentication, SessionAuthentication, exposed
+from auditkit_django.api.authentication import BearerAuthentication, SessionAuthentication, address_buckets, exposed
 from auditkit_django.api.bodies import PlainJSONRenderer, StrictJSONParser
 from auditkit_django.api.permissions import HasScope
 from auditkit_django.api.problems import handle, malformed, not_found
-from auditkit_django.api.throttling import RateThrottle
+from auditkit_django.api.throttling import RateThrottle, check_failures, count_failure
 from auditkit_django.conf import settings
 from auditkit_django.query.bound import BoundFilter
 from auditkit_django.recording.context import context, current
 from auditkit_django.recording.record import record
+from auditkit_django.recording.requests import client_ip
 from auditkit_django.tenancy import tenant_key
 
 
@@ -61,6 +65,11 @@ class ApiView(APIView):
     #: Query parameters that are taken, besides ``tenant``; another one is an error, and not a filter that does nothing.
     parameters: ClassVar[frozenset[str]] = frozenset()
 
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        # The API has transactions of its own: what it notes of a key must not go with a request that is refused.
+        return transaction.non_atomic_requests(super().as_view(**initkwargs))
+
     def get_authenticators(self) -> list[Any]:
         return [] if self.is_public else super().get_authenticators()
 
@@ -81,15 +90,21 @@ class ApiView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         query = request._request.META.get("QUERY_STRING", "")
         if exposed(query):
-            for values in request.query_params.lists():
-                for value in values[1]:
-                    api_keys.note_exposed(value)
+            buckets = address_buckets(client_ip(request._request))
+            check_failures(buckets)
+            count_failure(buckets)
+            for value in {
+                value for _name, values in request.query_params.lists() for value in values if exposed(value)
+            }:
+                api_keys.note_exposed(value)
             raise malformed(
                 "A key was sent in the URL, which is written down on its way: rotate it, and send Authorization: Bearer.",
                 code="key_in_query",
             )
         super().initial(request, *args, **kwargs)
         self._check_parameters(request)
+        if not self.is_public and self.place is not None and self.grant.tenant not in (None, self.place):
+            raise not_found()
 
     @property
     def grant(self) -> Grant:
@@ -100,6 +115,16 @@ class ApiView(APIView):
     def has_body(self) -> bool:
         """Whether there is a body; one without a length is not read (WSGI)."""
         return self.request._request.META.get("CONTENT_LENGTH") not in (None, "", "0")
+
+    @cached_property
+    def place(self) -> str | None:
+        """The tenant that the address names (``TENANT_RESOLVER``), where the API is included below one; else None."""
+        resolver = settings.resolve("TENANT_RESOLVER")
+        try:
+            found = resolver(self.request._request) if resolver is not None else None
+            return None if found is None else tenant_key(found)
+        except (Http404, ObjectDoesNotExist, PermissionDenied, ValueError):
+            return None
 
     @cached_property
     def tenant(self) -> str:
@@ -114,6 +139,8 @@ class ApiView(APIView):
             if asked not in (None, own):
                 raise not_found()
             return own
+        if asked is None and self.place is not None:
+            return self.place
         if asked is None:
             raise malformed("tenant: got none, wanted ?tenant=…: the key is of the installation", code="tenant_missing")
         return tenant_key(asked)
@@ -153,7 +180,7 @@ class ApiView(APIView):
 
     def _known_origin(self, request: HttpRequest) -> str:
         origin = request.headers.get("Origin", "")
-        return origin if origin in tuple(settings.EMBED_ORIGINS) else ""
+        return origin if origin in embed_origins() else ""
 
     def _check_parameters(self, request: Request) -> None:
         for name, values in request.query_params.lists():

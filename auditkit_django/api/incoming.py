@@ -9,10 +9,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
+from auditkit_django import actions
 from auditkit_django.access.grant import Grant
 from auditkit_django.drafts import Actor, Change, EventDraft, Target
 from auditkit_django.exceptions import MalformedError, MissingTenantError
 from auditkit_django.ledger.errors import excerpt
+from auditkit_django.log.meta import META_TENANT
 from auditkit_django.log.rows import EventRow
 from auditkit_django.recording.ingesting import encoded
 from auditkit_django.recording.record import build_draft
@@ -35,7 +37,7 @@ def incoming(item: object, grant: Grant, *, key: str | None, tenant: str | None 
     given = _object(item, "event")
     if unknown := given.keys() - _MEMBERS:
         name = min(unknown)
-        near = difflib.get_close_matches(name, MEMBERS, n=1)
+        near = difflib.get_close_matches(name[:64], MEMBERS, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise MalformedError(
             f"event: got the member {excerpt(name)}, wanted some of {', '.join(sorted(MEMBERS))}.{hint}"
@@ -45,6 +47,10 @@ def incoming(item: object, grant: Grant, *, key: str | None, tenant: str | None 
     }
     if "action" not in fields:
         raise MalformedError('action: got none, wanted a name such as "member.invited"')
+    known = actions.get(fields["action"])
+    if known is not None and known.category == "audit":
+        # What the log and its host say of the log itself is believed by people and alerts.
+        raise MalformedError(f"action: got {known.name!r}, which the log's own host records, wanted another")
     fields.setdefault("actor", grant.actor)
     if key is not None:
         fields.setdefault("idempotency_key", key)
@@ -66,7 +72,12 @@ def _tenant(value: object, grant: Grant, default: str | None) -> str:
         return grant.tenant
     if value is None and default is None:
         raise MissingTenantError("tenant: got none, wanted one: the API key is of the installation")
-    return _text(default if value is None else value, "tenant")
+    tenant = _text(default if value is None else value, "tenant")
+    if tenant == META_TENANT:
+        raise MalformedError(
+            f"tenant: got {tenant!r}, whose log is that of checkpoints, which is written by sealing alone"
+        )
+    return tenant
 
 
 def _facts(value: object, grant: Grant) -> dict[str, object]:

@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.signals import got_request_exception
 from django.db import Error as DatabaseError
 from django.http import Http404, HttpRequest
 from rest_framework import exceptions
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 from auditkit_django.exceptions import (
     AccessError,
@@ -72,7 +71,6 @@ def handle(exc: Exception, context: Mapping[str, Any]) -> Response:
         if problem.code == "internal":
             # As Django would for an exception that nobody handled: error trackers listen.
             got_request_exception.send(sender=type(context.get("view")), request=request)
-    set_rollback()
     body = {
         "type": "about:blank",
         "title": HTTPStatus(problem.status_code).phrase,
@@ -107,6 +105,8 @@ def _problem(exc: Exception) -> ProblemError:
         return ProblemError(403, "refused", "This is not allowed.")
     if isinstance(exc, RequestDataTooBig):
         return ProblemError(413, "body_too_large", "The body is larger than this server takes.")
+    if isinstance(exc, SuspiciousOperation):
+        return malformed("The request has more parameters than this server takes, or is not well-formed.")
     if isinstance(exc, exceptions.APIException):
         return _of_framework(exc)
     if isinstance(exc, AuditkitError):

@@ -37,7 +37,9 @@ class RateThrottle(BaseThrottle):
         if limit is None or not isinstance(grant, Grant):
             return True
         tenant = grant.tenant or request.query_params.get("tenant")
-        buckets = [grant.bucket] + ([f"tenant:{tenant}"] if tenant else [])
+        # Viewers are many, and counted apart: theirs must not be what a tenant's own keys lack.
+        of = "viewers" if grant.bucket.startswith("token:") else "tenant"
+        buckets = [grant.bucket] + ([f"{of}:{tenant}"] if tenant else [])
         # Each is counted, also where the first is over.
         return max(_count(f"{kind}:{bucket}") for bucket in buckets) <= limit
 

@@ -164,7 +164,7 @@ def _encode_context(context: Mapping[str, object], notes: Notes) -> str:
 def _encode_facts(facts: Mapping[str, object], notes: Notes) -> str:
     # The session is a digest under a name that would else be redacted.
     cleaned = {
-        name: clean(value, path=f"context.{name}", notes=notes)
+        clean_name(name, path="context (a key)", notes=notes): clean(value, path=f"context.{name}", notes=notes)
         if name == "session" or not is_secret_name(name, notes.rules)
         else REDACTED
         for name, value in facts.items()

@@ -8,6 +8,7 @@ cannot be recorded raises, or (``ON_ERROR = "log"``) is counted, signalled and r
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -41,6 +42,7 @@ from auditkit_django.tenancy import tenant_key
 logger = logging.getLogger("auditkit_django")
 
 MAX_IDEMPOTENCY_KEY: Final = 128
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class _Words(NamedTuple):
@@ -121,7 +123,7 @@ def build_draft(
     if tenant is None and context is not None:
         tenant = context.resolve_tenant()
     key = tenant_key(tenant)
-    if key == META_TENANT and words.category != "audit":
+    if key == META_TENANT and (words.category != "audit" or idempotency_key is not None):
         raise MalformedError(
             f"tenant: got {key!r}, whose log is that of checkpoints, which is written by sealing alone"
         )
@@ -260,6 +262,8 @@ def _process(processor: object, draft: EventDraft) -> EventDraft:
 def _checked_key(key: object) -> str:
     if type(key) is not str or not 0 < len(key) <= MAX_IDEMPOTENCY_KEY:
         raise MalformedError(f"idempotency_key: got {str(key)[:40]!r}, wanted 1 to {MAX_IDEMPOTENCY_KEY} characters")
+    if _SURROGATE.search(key):
+        raise MalformedError(f"idempotency_key: got {key[:40]!r}, wanted text: it has half of a character")
     return key
 
 

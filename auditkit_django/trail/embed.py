@@ -6,8 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.models import AnonymousUser
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.decorators import method_decorator
@@ -16,6 +15,7 @@ from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.decorators.csrf import csrf_exempt
 
 from auditkit_django import auditlog
+from auditkit_django.access.forgetting import forget_session
 from auditkit_django.access.grant import READ, VERIFY, Grant
 from auditkit_django.access.origins import embed_origins
 from auditkit_django.access.seen import is_first_viewing
@@ -46,7 +46,7 @@ class EmbeddedTrail(TrailView):
     grant: Grant
 
     def dispatch(self, request: HttpRequest, *args: Any, token: str, **kwargs: Any) -> HttpResponseBase:
-        _forget_session(request)
+        forget_session(request)
         try:
             self.grant = grant_of_token(token)
         except AccessError:
@@ -116,16 +116,12 @@ class EmbeddedTrail(TrailView):
         response._has_been_logged = True  # type: ignore[attr-defined]
         return response
 
+    def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        # Django's own writes the address into its log.
+        response = HttpResponse(status=405)
+        response["Allow"] = ", ".join(name.upper() for name in self.http_method_names if hasattr(self, name))
+        return response
+
     def _refusal(self, request: HttpRequest, status: int, title: str, advice: str) -> HttpResponseBase:
         found = {"title": title, "advice": advice, **self.shared_context()}
         return self.secured(render(request, "auditkit_django/trail/refusal.html", found, status=status))
-
-
-def _forget_session(request: HttpRequest) -> None:
-    """Whoever else is signed in in this browser has no part in it: not in what is shown, and not in what is recorded."""
-    request.COOKIES = {}
-    request.user = AnonymousUser()
-    session = getattr(request, "session", None)
-    if session is not None:
-        # Of the same kind, so that a layout of the host's can read it; it is empty, so nothing is saved and no cookie set.
-        request.session = type(session)()

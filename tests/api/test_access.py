@@ -234,7 +234,7 @@ def test_a_member_reads_the_log_of_the_page(session: Api, api: Api) -> None:
     assert Event.objects.filter(action="audit.log.viewed").count() == 1, "once an hour"
 
 
-def test_a_member_names_the_tenant_where_the_address_does_not(session: Api, acme: Organization, ada: User) -> None:
+def test_a_member_names_the_tenant_where_the_address_does_not(session: Api, acme: Organization, api: Api) -> None:
     session.base = "/api/v1/"
     assert session.get(f"events?tenant={acme.pk}").status_code == 200
     for query in ("", "?tenant=", "?tenant=nobody", "?tenant=999999"):
@@ -398,3 +398,106 @@ def test_a_cache_that_does_not_answer(
     response = api.get("events")
     assert response.status_code == status
     assert b"cache is down" not in response.content
+
+
+# What a hostile reader found
+
+
+def test_a_dead_key_in_urls_does_not_fill_the_log(api: Api, made_key: tuple[ApiKey, str], acme: Organization) -> None:
+    revoke_key(made_key[0])
+    for _ in range(5):
+        Api().get("health?" + "&".join(f"a={api.text}" for _ in range(30)))
+    assert Event.objects.filter(tenant=str(acme.pk), action="apikey.rejected").count() == 1
+    statuses = {Api(address="198.51.100.9").get(f"health?a={new_key().text}").status_code for _ in range(25)}
+    assert statuses == {400, 429}
+
+
+def test_a_key_that_is_escaped_in_a_url_is_noticed(api: Api) -> None:
+    assert problem(api.get(f"events?text={str(api.text).replace('_', '%5F')}")) == (400, "key_in_query")
+
+
+def test_a_key_is_asked_of_the_database_that_is_written_to(api: Api, settings: SettingsWrapper) -> None:
+    settings.DATABASE_ROUTERS = ["tests.api.test_access.ReplicaForReads"]
+    from django.db import router as routers
+
+    routers.__dict__.pop("routers", None)
+    try:
+        assert api_keys.grant_of_key(str(api.text), address="203.0.113.1").tenant is not None
+    finally:
+        settings.DATABASE_ROUTERS = []
+        routers.__dict__.pop("routers", None)
+
+
+class ReplicaForReads:
+    """Reads of keys go to a database that is not there."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return "replica" if model is ApiKey else None
+
+
+def test_another_site_causes_no_export_in_somebodys_name(session: Api, api: Api) -> None:
+    api.post("events", EVENT)
+    for site in ("cross-site", "same-site"):
+        assert problem(session.ask("GET", "export?proof=false", Sec_Fetch_Site=site)) == (403, "refused")
+    assert session.ask("HEAD", "export?proof=false").status_code == 405
+    assert not Event.objects.filter(action="audit.log.exported").exists()
+    assert session.ask("GET", "export?proof=false", Sec_Fetch_Site="same-origin").status_code == 200
+
+
+def test_too_many_parameters_are_told_and_page_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    response = Api().get("health?" + "&".join(f"a{n}=1" for n in range(1001)))
+    assert problem(response) == (400, "malformed")
+    assert "Traceback" not in caplog.text
+
+
+def test_a_session_opens_no_log_by_another_spelling(session: Api, api: Api, acme: Organization) -> None:
+    api.post("events", EVENT)
+    session.base = "/api/v1/"
+    for spelling in (f"0{acme.pk}", f"00{acme.pk}", f"%2B{acme.pk}"):
+        assert problem(session.get(f"events?tenant={spelling}")) == (404, "not_found")
+    assert session.get(f"events?tenant={acme.pk}").status_code == 200
+    assert set(Event.objects.values_list("tenant", flat=True)) == {str(acme.pk)}
+
+
+def test_a_key_is_not_of_the_tenant_in_the_path(api: Api, globex: Organization) -> None:
+    for method, path, data in (("GET", "events", None), ("POST", "events", EVENT), ("POST", "verify", {})):
+        api.base = "/o/globex/audit/api/v1/"
+        assert problem(api.ask(method, path, data)) == (404, "not_found")
+        api.base = "/o/acme/audit/api/v1/"
+        assert api.ask(method, path, data).status_code in (200, 201)
+    assert not Event.objects.filter(tenant=str(globex.pk)).exists()
+
+
+def test_viewers_do_not_use_up_what_a_key_may_do(api: Api, acme: Organization, settings: SettingsWrapper) -> None:
+    limited(settings, read=2)
+    viewer = Api(create_token(acme, viewer="user:1"))
+    assert [viewer.get("events").status_code for _ in range(3)] == [200, 200, 429]
+    assert api.get("events").status_code == 200
+
+
+def test_who_is_signed_in_has_no_part_in_what_a_key_does(session: Api, foreign: Api, globex: Organization) -> None:
+    session.base, session.text = "/api/v1/", foreign.text
+    assert session.get("events").status_code == 200
+    used = Event.objects.get(tenant=str(globex.pk), action="apikey.used").disclosed()
+    assert "session" not in used["context"]
+    assert used["actor"]["type"] == "api_key"
+
+
+def test_what_is_noted_of_a_key_does_not_go_with_a_request_that_is_refused(
+    api: Api, acme: Organization, made_key: tuple[ApiKey, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    assert api.get("events?limit=0").status_code == 400
+    assert Event.objects.filter(tenant=str(acme.pk), action="apikey.used").count() == 1
+    revoke_key(made_key[0])
+    for _ in range(4):
+        assert api.get("events").status_code == 401
+    assert Event.objects.filter(tenant=str(acme.pk), action="apikey.rejected").count() <= 1
+
+
+def test_a_token_without_its_mark_is_none(acme: Organization) -> None:
+    from auditkit_django.access.viewer_tokens import grant_of_token
+    from auditkit_django.exceptions import AccessError
+
+    with pytest.raises(AccessError):
+        grant_of_token(create_token(acme, viewer="user:1").removeprefix("akv_"))

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import DatabaseError
 
+from auditkit_django import auditlog
 from auditkit_django.api.views import events as views
+from auditkit_django.exceptions import MalformedError
 from auditkit_django.models import Event
 from auditkit_django.recording import ingesting
 from auditkit_django.testing import append_now
@@ -126,7 +128,9 @@ REFUSED = [
     ({"action": 7}, "action: got a number"),
     ({"action": "member.invited", "actr": "user:1"}, "Did you mean actor?"),
     ({"action": "not an action"}, "action: got 'not an action'"),
-    ({"action": "audit.log.opened"}, "which the log alone records"),
+    ({"action": "audit.log.opened"}, "which the log's own host records"),
+    ({"action": "audit.chain.broken"}, "which the log's own host records"),
+    (b'{"action": "member.invited", "idempotency_key": "cut \\ud83d"}', "half of a character"),
     ({"action": "member.invited", "actor": {"id": "1"}}, "actor: got no type"),
     ({"action": "member.invited", "actor": {"type": "user", "pk": "1"}}, "actor: got the member 'pk'"),
     ({"action": "member.invited", "actor": {"type": "user", "id": True}}, "actor.id: got a boolean"),
@@ -289,6 +293,32 @@ def test_the_query_names_the_tenant_of_events_that_do_not(
     assert api.post(f"events?tenant={acme.pk}", INVITED).status_code == 201
     counts = [Event.objects.filter(tenant=str(one.pk), action="member.invited").count() for one in (acme, globex)]
     assert counts == [2, 1]
+
+
+def test_half_a_character_stops_no_other_event(api: Api) -> None:
+    items = (
+        b'[{"action":"member.invited"},{"action":"member.invited","idempotency_key":"cut \\ud83d"},'
+        b'{"action":"member.invited","context":{"\\ud83d":"x"},"metadata":{"\\ud83d":"\\ud83d"}}]'
+    )
+    results = api.post("events?mode=best_effort", items).json()["results"]
+    assert [one["status"] for one in results] == ["recorded", "refused", "recorded"]
+    assert count() == 2
+
+
+def test_nobody_writes_into_the_log_of_checkpoints(make_api: Callable[..., Api]) -> None:
+    api = make_api(None)
+    for item, query in (({**INVITED, "tenant": "system:checkpoints"}, ""), (INVITED, "?tenant=system:checkpoints")):
+        response = api.post(f"events{query}", item)
+        assert response.status_code == 422
+        assert "log is that of checkpoints" in response.json()["detail"]
+    with pytest.raises(MalformedError, match="checkpoints"):
+        auditlog.event("audit.log.viewed", tenant="system:checkpoints", idempotency_key="x")
+
+
+def test_a_name_of_eight_megabytes_is_refused_and_not_compared(api: Api) -> None:
+    response = api.post("events", {"x" * 1_000_000: 1, "action": "member.invited"})
+    assert response.status_code == 422
+    assert len(response.content) < 2000
 
 
 def test_a_tenants_key_may_name_its_own(api: Api, acme: Organization) -> None:

@@ -69,15 +69,17 @@ class Events(ApiView):
             raise not_found()
         if not self.has_body:
             raise malformed("body: got none, wanted an event, or a list of events, and a Content-Length")
+        # Read before: whoever sends slowly must not keep the collector off.
+        data = request.data
         with collecting_later():
-            if isinstance(request.data, list):
-                return self._many(request.data, key, is_atomic=mode == _MODES[0])
-            return self._one(request.data, key)
+            if isinstance(data, list):
+                return self._many(data, key, is_atomic=mode == _MODES[0])
+            return self._one(data, key)
 
     @property
     def _default(self) -> str | None:
         """Whose events they are that do not say so themselves."""
-        return self.request.query_params.get("tenant")
+        return self.request.query_params.get("tenant") or self.place
 
     def _one(self, item: object, key: str | None) -> Response:
         try:

@@ -24,10 +24,14 @@ class Export(ApiView):
 
     scopes = {"GET": EXPORT}
     rate = "export"
+    # It is recorded: to ask for its headers alone would be an export that nobody got.
+    http_method_names = ["get", "options"]
     parameters = PARAMETERS | {"format", "proof", "withheld", "since", "sample", "seed", "pdf"}
 
     @described.export_events
     def get(self, request: Request, **kwargs: Any) -> HttpResponseBase:
+        if self.grant.is_session and request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+            raise ProblemError(403, "refused", "Another site may not cause an export in somebody's name.")
         params = request.query_params
         filters = EventFilterSet.of(params)
         form = params.get("format", "jsonl")
