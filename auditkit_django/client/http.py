@@ -20,7 +20,8 @@ from auditkit_django.client.errors import NoAnswerError
 from auditkit_django.client.settings import Settings
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
-_LOADED: Final = (encodings.idna, certifi, httpcore)
+#: To ask where the certificates are imports what reads resources of packages.
+_LOADED: Final = (encodings.idna, certifi.where(), httpcore)
 #: Less is not worth it: it fits into one packet.
 _LEAST_COMPRESSED: Final = 1400
 #: What httpx raises where there is no whole answer.
